@@ -60,7 +60,7 @@ def compose_suite(
 ) -> dict[str, Any]:
     """Return the content of a suite that evaluates these models on these data sets.
 
-    `class_names` names the outputs of all models that take it. A model whose checkpoint has outputs that
+    `class_names` names the outputs of the models with a checkpoint, else of all that take it. A model whose checkpoint has outputs that
     nothing defines gets the first data set's number of classes, so that their order is assumed, with a remark.
     Raises HarnessError for names that no model takes.
     """
@@ -70,7 +70,8 @@ def compose_suite(
     def count() -> int | None:
         return next(filter(None, (_count_classes(resolver, data, split) for data in datasets)), None)
 
-    named = [model for model in models if "class_names" in _options(model)]
+    able = [model for model in models if "class_names" in _options(model)]
+    named = [model for model in able if "checkpoint" in model.entry] or able
     if class_names is not None and not named:
         wrong = models[0].plugin if models else ""
         raise OptionError(f"--class-names {class_names}: model '{wrong}' has no outputs to be named")
@@ -78,7 +79,12 @@ def compose_suite(
     return {
         "name": name,
         "protocol": protocol,
-        "models": _tell_apart([_define_outputs(resolver, model, count, class_names) for model in models]),
+        "models": _tell_apart(
+            [
+                _define_outputs(resolver, model, count, class_names if model in named else None)
+                for model in models
+            ]
+        ),
         "datasets": _tell_apart([dict(data.entry) for data in datasets]),
         "metrics": list(metrics),
     }
@@ -152,7 +158,7 @@ def _define_outputs(
     """Return a model's entry with what defines its outputs."""
     entry = dict(model.entry)
     options = _options(model)
-    if class_names is not None and "class_names" in options:
+    if class_names is not None:
         return {**entry, "class_names": class_names}
     if "num_classes" not in options or "checkpoint" not in entry:
         return entry
