@@ -60,8 +60,9 @@ def compose_suite(
 ) -> dict[str, Any]:
     """Return the content of a suite that evaluates these models on these data sets.
 
-    `class_names` names the outputs of the models with a checkpoint, else of all that take it. A model whose checkpoint has outputs that
-    nothing defines gets the first data set's number of classes, so that their order is assumed, with a remark.
+    `class_names` names the outputs of the models with a checkpoint, else of all that take it. A model whose
+    checkpoint has outputs that nothing defines gets the first data set's number of classes, so that their order
+    is assumed, with a remark.
     Raises HarnessError for names that no model takes.
     """
     resolver = Resolver()
