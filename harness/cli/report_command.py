@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Write the page, and the plots if `--plots` is given."""
     from harness.planning.suite import find_suite_name
-    from harness.report import write_report
+    from harness.reporting import write_report
 
     store = open_store(given)
     names = [find_suite_name(text) for text in given.suites] or store.suites()
@@ -53,7 +53,7 @@ def _write_plots(store: Store, names: list[str], folder: Path, problems: list[st
     """Write all plots and return their files; a plot that only the page could draw adds to `problems`."""
     from harness.leaderboard.frame import suite_frame
     from harness.planning.suite import load_planned
-    from harness.plots.draw import write_plots
+    from harness.plotting.draw import write_plots
 
     files: list[Path] = []
     for name in names:

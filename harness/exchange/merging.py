@@ -243,7 +243,7 @@ def _remark_mixed_parts(
     into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]]
 ) -> None:
     """Remark on added records whose model or data set differs from one of the same name in our records."""
-    from harness.compare.conditions import different_parts
+    from harness.comparing.conditions import different_parts
 
     known: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for record in (into.read(c["id"]) for c in ours) if added else ():
@@ -266,7 +266,7 @@ def _remark_mixed_parts(
 
 def _version_remark(kept: Record, other: Record) -> str:
     """Return the remark on a record if another version of it has other numbers, or nothing."""
-    from harness.compare.conditions import different_conditions
+    from harness.comparing.conditions import different_conditions
 
     numbers = _first_difference(kept, other, 0.0)
     if numbers is None:

@@ -26,7 +26,7 @@ class Summary(Protocol):
         """Return one row per number.
 
         `records` has one row per ok cell of the table, with the columns of a plot's `data`
-        (`harness.plots.contract`). The result has the columns `model`, `metric` (the number's name) and
+        (`harness.plotting.contract`). The result has the columns `model`, `metric` (the number's name) and
         `value` (NaN if there is none), and every column of the table's layout (`method`, `dataset`, …).
         Optional columns:
 

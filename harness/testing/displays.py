@@ -33,7 +33,7 @@ class DisplaySubject:
     @contextmanager
     def frames(self) -> Iterator[tuple[dict[str, pd.DataFrame], Store]]:
         """Frames by what they are: the records given, those of a toy run, and none at all; and a store."""
-        from harness.plots.draw import prepare_plot_data as as_plots_see
+        from harness.plotting.draw import prepare_plot_data as as_plots_see
 
         with toy_suite() as content, temporary_folder() as place:
             done = run_toys(content, Path(place))
@@ -52,7 +52,7 @@ class DisplaySubject:
             if self.kind == "plots":
                 from matplotlib.figure import Figure
 
-                from harness.plots.style import plot_style
+                from harness.plotting.style import plot_style
 
                 with plot_style("kit"):
                     figure = Figure(figsize=(5.4, 3.6))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from harness.compare.check_against import CheckResult
+    from harness.comparing.check_against import CheckResult
 
 INCONCLUSIVE = ("fail", "xfail", "warn")
 
@@ -52,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def harness_check(request: pytest.FixtureRequest) -> Callable[..., CheckResult]:
     """A function that compares a model with a recorded leaderboard, and fails the test by its gates.
 
-    Its arguments are those of `harness.compare.check_against.check_against`; `store` may be left out, `fail_on` may be one
+    Its arguments are those of `harness.comparing.check_against.check_against`; `store` may be left out, `fail_on` may be one
     text, and `inconclusive` (fail, xfail or warn) overrules the configuration for this call.
     """
 
@@ -65,7 +65,7 @@ def harness_check(request: pytest.FixtureRequest) -> Callable[..., CheckResult]:
         **more: Any,
     ) -> CheckResult:
         __tracebackhide__ = True
-        from harness.compare.check_against import check_against
+        from harness.comparing.check_against import check_against
         from harness.errors import HarnessError
 
         allowed = _read_inconclusive(request.config, inconclusive)

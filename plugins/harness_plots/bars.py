@@ -35,7 +35,7 @@ class Bars:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the marks, those of one row next to each other."""
-        from harness.plots.style import GRID
+        from harness.plotting.style import GRID
         from harness_plots.points import (
             choose_scale,
             describe_intervals,

@@ -57,7 +57,7 @@ class Pareto:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the points with the intervals of the metric, and the front as steps."""
         from harness.errors import did_you_mean
-        from harness.plots.style import INK
+        from harness.plotting.style import INK
         from harness_plots.points import (
             choose_scale,
             find_metric,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.plots.style import PALETTE
+from harness.plotting.style import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -54,7 +54,7 @@ class ScatterFit:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the panels and return the caption; standard models are grey circles, others have their own marks."""
         from harness.errors import did_you_mean
-        from harness.plots.style import INK
+        from harness.plotting.style import INK
         from harness_plots.points import format_key
         from harness_plots.series_and_panels import add_legend, add_panels, series_mark
         from harness_robustness.shift_tables import STANDARD, average_seeds, is_true, pair_with_references
@@ -121,7 +121,7 @@ class ScatterFit:
         import numpy as np
         from matplotlib.ticker import MaxNLocator
 
-        from harness.plots.style import INK, MUTED
+        from harness.plotting.style import INK, MUTED
         from harness_robustness.effective_robustness import bootstrap_line_interval, fit_line, from_scale
 
         ends = []

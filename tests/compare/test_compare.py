@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest, ttest_rel
 
 from harness.cli import main
-from harness.compare import CompareError, Side, compare, render_comparison_markdown, render_comparison_text
+from harness.comparing import CompareError, Side, compare, render_comparison_markdown, render_comparison_text
 
 
 def sides(a, b, where_a=None, where_b=None):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.cli import main
-from harness.compare import Side, combine_gate_verdicts, compare, judge_all, parse_gates
+from harness.comparing import Side, combine_gate_verdicts, compare, judge_all, parse_gates
 
 
 def stores(maker, *pairs):

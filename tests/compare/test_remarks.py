@@ -111,7 +111,7 @@ def test_a_plot_that_fails_is_told(store, tmp_path, capsys):
 
 
 def test_ties_of_ranks_are_marked_in_the_report(maker, tmp_path):
-    from harness.report import write_report
+    from harness.reporting import write_report
 
     made = maker("ranks")
     for model in "ab":

@@ -8,7 +8,7 @@ import sys
 from harness.leaderboard.build import build_tables
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
-from harness.plots import draw
+from harness.plotting import draw
 from harness.discovery.reference import parse_references
 from harness.discovery import registry
 from harness.planning.suite import load_suite_file

@@ -85,7 +85,7 @@ def _dataset(plugin, options):
 @pytest.fixture(scope="session")
 def large(tmp_path_factory):
     """The report on 10,000 records, one table row each."""
-    from harness.report import write_report
+    from harness.reporting import write_report
 
     folder = tmp_path_factory.mktemp("large")
     made = Maker(

@@ -105,7 +105,7 @@ def browser(chromium):
 @pytest.fixture(scope="module")
 def report(module_maker, tmp_path_factory, nasty):
     """A report with nasty names, several seeds, two groups, a failed cell and plots."""
-    from harness.report import write_report
+    from harness.reporting import write_report
 
     made = module_maker(
         title="Robustness",

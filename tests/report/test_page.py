@@ -15,12 +15,12 @@ from harness.discovery import registry
 from harness.errors import StoreError
 from harness.leaderboard.entries import Column, Row, TableValue
 from harness.leaderboard.table import Table
-from harness.report import collect, write_report
-from harness.report.boards import render_head
-from harness.report.figures import theme_svg
-from harness.report.page import embed_json
-from harness.report.samples import spread_over_models
-from harness.report.thumbnails import choose_positions
+from harness.reporting import collect, write_report
+from harness.reporting.boards import render_head
+from harness.reporting.figures import theme_svg
+from harness.reporting.page import embed_json
+from harness.reporting.samples import spread_over_models
+from harness.reporting.thumbnails import choose_positions
 
 VOID = {"meta", "link", "input", "br", "img"}
 
@@ -434,7 +434,7 @@ def test_predictions_of_any_kind_leave_the_page(written):
 def test_tables_of_parts_that_were_not_run_are_not_complained_of(tmp_path: Path) -> None:
     from harness.records.record import Record
     from harness.records.store import Store
-    from harness.report.collect import collect_views
+    from harness.reporting.collect import collect_views
 
     store = Store(tmp_path / "store")
     at = {"experiment": "one", "protocol": "p", "model": "m", "dataset": "d", "method": "", "seed": 0}

@@ -9,8 +9,8 @@ import pytest
 
 from harness.leaderboard.frame import suite_frame
 from harness.planning.suite import parse_suite
-from harness.plots.draw import draw_plots, prepare_plot_data, safe_file_name, write_plots
-from harness.report.figures import theme_svg
+from harness.plotting.draw import draw_plots, prepare_plot_data, safe_file_name, write_plots
+from harness.reporting.figures import theme_svg
 from harness_plots.confusion import confusion_matrix
 from harness_plots.pareto import find_pareto_front
 from harness_plots.points import group_points

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.report.collect import SuiteView
+from harness.reporting.collect import SuiteView
 
 
 class RecordIndex:

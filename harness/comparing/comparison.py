@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.compare.conditions import different_conditions
-from harness.compare.evidence import Evidence, SampleTables, gather_evidence
-from harness.compare.remarks import MatchedRemark, RemarkCounts
-from harness.compare.sides import (
+from harness.comparing.conditions import different_conditions
+from harness.comparing.evidence import Evidence, SampleTables, gather_evidence
+from harness.comparing.remarks import MatchedRemark, RemarkCounts
+from harness.comparing.sides import (
     CompareError,
     Side,
     SideCell,

@@ -17,7 +17,7 @@ from harness.errors import HarnessError, did_you_mean, reason_of
 from harness.leaderboard.frame import find_coordinate, shorten_columns
 from harness.planning.expansion import matches
 from harness.planning.suite import PlotSpec, Suite
-from harness.plots.style import plot_style
+from harness.plotting.style import plot_style
 from harness.records.store import Store
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ import orjson
 
 from harness.records.files import write_bytes
 from harness.records.store import Store
-from harness.report.boards import render_board
-from harness.report.collect import SuiteView, collect_views
-from harness.report.figures import render_figure
-from harness.report.index import RecordIndex
+from harness.reporting.boards import render_board
+from harness.reporting.collect import SuiteView, collect_views
+from harness.reporting.figures import render_figure
+from harness.reporting.index import RecordIndex
 
 SCRIPTS = ("common.js", "boards.js", "explorer.js", "record.js")
 """The page's scripts in order; each may use definitions of those before it."""
@@ -45,9 +45,9 @@ def write_report(
 
     Raises StoreError for an unknown suite or a store without records.
     """
-    from harness.report.details import CHUNK, Pool, detail_chunks
-    from harness.report.samples import Excerpts, spread_over_models
-    from harness.report.thumbnails import Thumbnails
+    from harness.reporting.details import CHUNK, Pool, detail_chunks
+    from harness.reporting.samples import Excerpts, spread_over_models
+    from harness.reporting.thumbnails import Thumbnails
 
     shown = collect_views(store, suites, processes)
     for problem in (problem for view in shown for problem in view.problem_lines):
@@ -66,7 +66,7 @@ def write_report(
 
 def render_page(shown: Sequence[SuiteView], index: RecordIndex, data: dict[str, Any], store_name: str) -> str:
     """Return the whole page as text."""
-    assets = files("harness.report") / "assets"
+    assets = files("harness.reporting") / "assets"
     style = (assets / "report.css").read_text(encoding="utf-8")
     scripts = "\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{scripts}}})();\n'

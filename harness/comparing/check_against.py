@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.compare.comparison import Comparison, compare
-from harness.compare.gating import CellVerdict, combine_gate_verdicts, judge_all, parse_gates
-from harness.compare.sides import Side
-from harness.compare.text import render_comparison_text
+from harness.comparing.comparison import Comparison, compare
+from harness.comparing.gating import CellVerdict, combine_gate_verdicts, judge_all, parse_gates
+from harness.comparing.sides import Side
+from harness.comparing.text import render_comparison_text
 from harness.planning.suite import find_suite_name
 from harness.records.store import Store
 from harness.statistics import GateAnswer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from harness.compare.comparison import Comparison, Difference, MetricOverall
-from harness.compare.gating import CellVerdict, combine_gate_verdicts
+from harness.comparing.comparison import Comparison, Difference, MetricOverall
+from harness.comparing.gating import CellVerdict, combine_gate_verdicts
 from harness.leaderboard.formats.text import clean_text, escape_markdown
 
 

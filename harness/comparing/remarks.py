@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.compare.sides import SideCell
+from harness.comparing.sides import SideCell
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.compare.comparison import Comparison, Difference
+from harness.comparing.comparison import Comparison, Difference
 from harness.statistics import Gate, GateAnswer, Verdict, combine_gate_answers, judge_gate, parse_gate
 from harness.statistics.gates import GateError
 

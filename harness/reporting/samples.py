@@ -10,8 +10,8 @@ import numpy as np
 from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.index import json_number
-from harness.report.thumbnails import Thumbnails
+from harness.reporting.index import json_number
+from harness.reporting.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     import pyarrow as pa

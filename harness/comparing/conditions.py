@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.compare.sides import PARTS
+from harness.comparing.sides import PARTS
 from harness.contract.cells import canonical_json
 from harness.records.record import Record
 

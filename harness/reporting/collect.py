@@ -17,7 +17,7 @@ from harness.records.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.plots.draw import DrawnPlot
+    from harness.plotting.draw import DrawnPlot
 
 
 @dataclass
@@ -70,7 +70,7 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
 def _collect_view(store: Store, name: str) -> SuiteView:
     from harness.leaderboard.build import build_tables, select_records
     from harness.leaderboard.frame import suite_frame
-    from harness.plots.draw import draw_plots
+    from harness.plotting.draw import draw_plots
 
     suite = load_planned(store, name)
     view = SuiteView(suite, suite_frame(store, name))

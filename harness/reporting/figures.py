@@ -6,8 +6,8 @@ import re
 import xml.etree.ElementTree as ET
 from html import escape
 
-from harness.plots.draw import DrawnPlot
-from harness.plots.style import GRID, INK, MUTED, PALETTE, PAPER
+from harness.plotting.draw import DrawnPlot
+from harness.plotting.style import GRID, INK, MUTED, PALETTE, PAPER
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 THEMED = {

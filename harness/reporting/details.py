@@ -9,8 +9,8 @@ import orjson
 
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.index import json_number
-from harness.report.samples import Excerpts
+from harness.reporting.index import json_number
+from harness.reporting.samples import Excerpts
 
 CHUNK = 200
 """Records per block of JSON; the page parses a block when the reader opens one of its records."""
