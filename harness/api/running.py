@@ -12,7 +12,7 @@ from typing import Any
 from harness.api.keywords import as_list, refusing_unknown
 from harness.discovery.content import trusting_mtime
 from harness.errors import SuiteError
-from harness.planning.plan import Choice, Plan, make_plan
+from harness.planning.plan import Choice, Plan, make_plan, note_evidence
 from harness.planning.suite import Suite, load_suite_file, parse_suite
 from harness.records.paths import data_root_at, default_store
 from harness.records.store import Store
@@ -42,8 +42,11 @@ def plan(
     The arguments mean what they mean for `run`; with `fresh`, the plan is as if nothing had been run.
     """
     with trusting_mtime(trust_mtime), data_root_at(data_root):
-        done = () if fresh else Store(store or default_store()).done()
-        return make_plan(_find_suite(suite, set), _choose(choices), done)
+        place = Store(store or default_store())
+        found = make_plan(_find_suite(suite, set), _choose(choices), () if fresh else place.done())
+        if not fresh:
+            note_evidence(found, place)
+        return found
 
 
 @refusing_unknown(_choice_names)

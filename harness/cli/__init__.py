@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
+    "try": "one model on one data set: a number, how classes and images were matched, hits and misses",
+    "init": "write a suite file for your own models and data",
     "run": "run what the store lacks of some suites, then show their leaderboards",
     "plan": "show what a run would do: to run, done, skipped and why",
     "table": "show leaderboards from the records in a store",

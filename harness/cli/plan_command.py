@@ -24,12 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Print the cells by state; skipped ones with their reason."""
-    from harness.planning.plan import make_plan
+    from harness.planning.plan import make_plan, note_evidence
 
     store = open_store(given)
     done = set() if given.fresh else store.done()
     with redirect_prints(given), data_settings(given):
         plans = [make_plan(suite, parse_choice(given), done) for suite in load_suites(given)]
+    for plan in plans if not given.fresh else ():
+        note_evidence(plan, store)
     if given.json:
         print_json([plan.to_dict() for plan in plans])
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -91,12 +91,21 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """Content hash of what decides the result: 20 hexadecimal digits."""
+        # a metric's label decides under which name its number is recorded
+        return self._hash(
+            sorted(m.identity + (f" as {m.label}" if m.label != m.plugin else "") for m in self.metrics)
+        )
+
+    @cached_property
+    def evidence_id(self) -> str:
+        """Content hash of what decides the evidence that its metrics read: all but the metrics themselves."""
+        return self._hash(["evidence"])
+
+    def _hash(self, last: Sequence[str]) -> str:
         parts = [self.protocol, self.model, self.dataset, self.method]
         rest = {name: getattr(self, name) for name in ("axes", "seed", "precision", "images", "limit")}
         rest["schema"] = RECORD_SCHEMA
-        # a metric's label decides under which name its number is recorded
-        metrics = sorted(m.identity + (f" as {m.label}" if m.label != m.plugin else "") for m in self.metrics)
-        text = "\n".join([p.identity if p else "" for p in parts] + metrics + [canonical_json(rest)])
+        text = "\n".join([*(p.identity if p else "" for p in parts), *last, canonical_json(rest)])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     @property

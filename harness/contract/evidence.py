@@ -56,6 +56,19 @@ class Predictions:
         """Probability of the predicted class, N."""
         return self._compute_once("_confidence", lambda: self.probabilities.max(axis=1))
 
+    def pack(self) -> dict[str, Any]:
+        """Return arrays and lists from which `unpack` makes the same predictions, to the last bit."""
+        import numpy as np
+
+        # the order of axes in memory decides the last bits of sums
+        arrays = {name: np.array(getattr(self, name), order="K") for name in ("logits", "targets")}
+        return {**arrays, "ids": list(self.ids), "class_names": list(self.class_names)}
+
+    @classmethod
+    def unpack(cls, parts: Mapping[str, Any]) -> Predictions:
+        """Return the predictions that `pack` took apart."""
+        return cls(**parts)
+
     @staticmethod
     def concat(parts: Sequence[Predictions]) -> Predictions:
         """Return the predictions of several disjoint parts as one."""

@@ -135,7 +135,11 @@ class Result:
     equal length, `id` among them, one row per test sample. `curves`: named series, each a mapping
     of columns. `cost`: what the protocol measured (`parameters`, `trainable_parameters`,
     `samples_per_second`, …); the core adds wall time and peak memory. `images`: uint8 arrays H×W×3 by
-    name. `notes`: any JSON-able facts worth keeping. `status`: `ok` or `diverged`.
+    name. `notes`: any JSON-able facts worth keeping. `status`: `ok` or `diverged`. `evidence`: what the
+    metrics were computed from, by name. It is kept if its class can be taken apart (`pack` and the class
+    method `unpack`), and then other metrics are computed from it later, without running the cell again: by the
+    protocol's `measure`, else each metric of the evidence named `x` is the number `<metric>.x`, or `<metric>`
+    if the name is empty. Only evidence that no metric decides may be returned.
     """
 
     metrics: Mapping[str, float]
@@ -147,6 +151,7 @@ class Result:
     notes: Mapping[str, Any] = field(default_factory=dict)
     status: str = "ok"
     reason: str | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -162,6 +167,10 @@ class RunProtocol(Protocol):
     also has `seeds_at_once(cell) -> int`, the number for this cell, and `run_many(jobs) -> list[Result]`
     for jobs that differ only in their cell's seed; each result must equal that of `run`, up to floating
     point. `run` is still needed: for single seeds, and for all of them if `run_many` raises.
+
+    A protocol whose numbers are more than each metric of each evidence has
+    `measure(job, evidence) -> Mapping[str, float]`: all numbers that depend on metrics, from the
+    `Result.evidence` of an earlier run. Its job has no model and no method.
     """
 
     def run(self, job: Job) -> Result: ...

@@ -143,7 +143,23 @@ def _copy_record(into: Store, source: Store, id: str) -> None:
             old.unlink()
     for image in images:
         write_bytes(into.file("images", id, "") / image.name, image.read_bytes())
+    _copy_evidence(into, source, id)
     write_bytes(into.file("records", id, ".json"), source.file("records", id, ".json").read_bytes())
+
+
+def _copy_evidence(into: Store, source: Store, id: str) -> None:
+    """Copy the evidence of a record, if it is that record's own and `into` has none for the same cell."""
+    record = source.read(id)
+    evidence_id = record.provenance.get("evidence") if record is not None else None
+    found = source.find_evidence(evidence_id) if evidence_id else None
+    if evidence_id and found and found[1].id == id and _is_free(into, evidence_id, id):
+        write_bytes(into.file("evidence", evidence_id, ".npz"), found[0].path.read_bytes())
+
+
+def _is_free(into: Store, evidence_id: str, id: str) -> bool:
+    """Return whether a store has no evidence of another record of a cell."""
+    own = into.find_evidence(evidence_id)
+    return own is None or own[1].id == id
 
 
 def _first_difference(ours: Record, theirs: Record, tolerance: float) -> str | None:

@@ -72,6 +72,8 @@ class ClassAlignment:
     """None: output i is class i."""
     refusal: str | None = None
     remarks: list[str] = field(default_factory=list)
+    how: str = field(default="", compare=False)
+    """What decided: `name`, `label space`, or `order` if it was assumed; empty if nothing did yet."""
 
 
 def align_classes(model: Classes, data: Classes, planning: bool = False) -> ClassAlignment:
@@ -103,13 +105,14 @@ def align_classes(model: Classes, data: Classes, planning: bool = False) -> Clas
     if planning and model.names and not data.names:
         return ClassAlignment()
     remarks = [data.order] if data.order else []
+    how = "label space" if same_space else "order"
     if not same_space:
         remarks.insert(0, _describe_assumption(model, data))
     elif model.names and data.names:
         remarks.insert(
             0, f"{_describe_differences(model, data)}: the order of the label space '{model.space}' was taken"
         )
-    return ClassAlignment(remarks=remarks)
+    return ClassAlignment(remarks=remarks, how=how)
 
 
 def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
@@ -180,12 +183,12 @@ def _align_by_name(model: Classes, data: Classes) -> ClassAlignment:
         if wanted is None:
             continue
         if wanted == model.names:
-            return ClassAlignment()
+            return ClassAlignment(how="name")
         attempts.append((_lookup(model.names).places(wanted), wanted))
         places, _ = attempts[-1]
         if all(len(p) == 1 for p in places) and len({p[0] for p in places}) == len(places):
             columns = [(p[0],) for p in places]
-            return ClassAlignment(columns, remarks=_remark_order(columns, len(model.names)))
+            return ClassAlignment(columns, remarks=_remark_order(columns, len(model.names)), how="name")
     places, wanted = max(attempts, key=lambda a: sum(len(p) == 1 for p in a[0]))
     return ClassAlignment(refusal=_explain_unmatched(model.names, wanted, places))
 
@@ -285,7 +288,8 @@ def _align_by_index(model: Classes, data: Classes, same_space: bool) -> ClassAli
             refusal=f"the data set's classes reach index {highest} of their label space, the model gives "
             f"{model.count} outputs"
         )
-    return ClassAlignment(data.indices, remarks=[] if same_space else [_describe_assumption(model, data)])
+    remarks = [] if same_space else [_describe_assumption(model, data)]
+    return ClassAlignment(data.indices, remarks=remarks, how="label space" if same_space else "order")
 
 
 def _explain_counts(model: Classes, data: Classes, same_space: bool) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from harness.contract.data import Split
 from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
+from harness.contract.models import Preparation
 from harness.contract.running import Job, Result
 from harness.contract.targets import require_labels
 from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
@@ -33,12 +34,13 @@ def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
 
     A split of already cropped images (`already_cropped` is their size) skips the resize.
     """
-    model, preparation = job.model, ask(job.model, "preparation")
-    cropped = ask(split, "already_cropped")
-    if preparation is not None and cropped is not None and preparation.crop in (cropped, (cropped, cropped)):
-        preparation = replace(preparation, resize=cropped)
-        if job.cell.images == "exact":
-            return Staged(exact_prepare(preparation))
+    model, preparation = job.model, find_preparation(job.model, split)
+    if (
+        preparation is not ask(model, "preparation")
+        and preparation is not None
+        and job.cell.images == "exact"
+    ):
+        return Staged(exact_prepare(preparation))
     if job.cell.images == "exact":
         return Staged(model.prepare)
     if preparation is None:
@@ -47,6 +49,15 @@ def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
             "so images can't be prepared fast: use --images exact"
         )
     return fast_prepare(preparation)
+
+
+def find_preparation(model: Any, split: Split) -> Preparation | None:
+    """Return how a model's images are prepared, without the resize of already cropped ones; None if it doesn't say."""
+    preparation: Preparation | None = ask(model, "preparation")
+    cropped = ask(split, "already_cropped")
+    if preparation is not None and cropped is not None and preparation.crop in (cropped, (cropped, cropped)):
+        return replace(preparation, resize=cropped)
+    return preparation
 
 
 def outputs(
@@ -151,6 +162,30 @@ def compute_metrics(job: Job, evidence: Any) -> dict[str, float]:
     return values
 
 
+def measure_evidence(job: Job, evidence: Mapping[str, Any]) -> dict[str, float]:
+    """Return all metrics of all evidence: `<metric>.<name>`, or `<metric>` of the evidence without a name."""
+    return {
+        f"{metric}.{name}" if name else metric: value
+        for name, one in evidence.items()
+        for metric, value in compute_metrics(job, one).items()
+    }
+
+
+def measure_samples(job: Job, evidence: Any) -> dict[str, NDArray[np.float32]]:
+    """Return the metrics that have a value per sample, as columns named like them."""
+    columns: dict[str, NDArray[np.float32]] = {}
+    for name, metric in job.metrics.items():
+        if (by_sample := ask(metric, "per_sample")) is not None:
+            with _isolate_failure(job, f"{name} by sample"):
+                column = np.asarray(by_sample(evidence), dtype=np.float32)
+                if column.shape != (len(evidence),):
+                    raise HarnessError(
+                        f"it returned values of shape {column.shape} for {len(evidence)} samples: expected one each"
+                    )
+                columns[name] = column
+    return columns
+
+
 @contextmanager
 def _isolate_failure(job: Job, name: str) -> Iterator[None]:
     """Keep an exception of the block as one metric's failure; what concerns the whole cell is raised."""
@@ -202,16 +237,9 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
         "prediction": predictions.predicted,
         "confidence": predictions.confidence.astype(np.float32),
     }
-    for name, metric in job.metrics.items():
-        if (by_sample := ask(metric, "per_sample")) is not None:
-            with _isolate_failure(job, f"{name} by sample"):
-                column = np.asarray(by_sample(predictions), dtype=np.float32)
-                if column.shape != targets.shape:
-                    raise HarnessError(
-                        f"it returned values of shape {column.shape} for {len(targets)} samples: expected one each"
-                    )
-                samples[name] = column
+    samples |= measure_samples(job, predictions)
     names = [str(name) for name in predictions.class_names]
     if len(names) == columns <= NAMED_CLASSES:
         more["notes"] = {**(more.get("notes") or {}), "class_names": names}
-    return Result(metrics=compute_metrics(job, predictions), count=len(targets), samples=samples, **more)
+    metrics = compute_metrics(job, predictions)
+    return Result(metrics, len(targets), samples, evidence={"": predictions}, **more)

@@ -23,6 +23,8 @@ from harness.planning.suite import Suite
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.records.store import Store
+
 __all__ = ["Cell", "Choice", "Plan", "PlannedCell", "make_plan"]
 
 
@@ -41,6 +43,8 @@ class Plan:
     cells: list[PlannedCell] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     """Possible typos in its tables and plots."""
+    evidence: dict[str, str] = field(default_factory=dict)
+    """Cells to run that ran with other metrics: why no evidence was kept, or an empty text if it was."""
 
     def __iter__(self) -> Iterator[PlannedCell]:
         return iter(self.cells)
@@ -59,7 +63,11 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON-able data: what `harness plan --json` prints."""
-        cells = [{"id": p.cell.id, "state": p.state, "reason": p.reason, **p.cell.coordinates} for p in self]
+        cells = [
+            {"id": p.cell.id, "state": p.state, "reason": p.reason, **p.cell.coordinates}
+            | ({"from_evidence": True} if self.evidence.get(p.cell.id) == "" else {})
+            for p in self
+        ]
         return {
             "suite": self.suite.name,
             "counts": self.counts(),
@@ -80,7 +88,7 @@ class Plan:
         """
         shown = [p for p in self if p.state == "run" or everything]
         limit = len(shown) if everything else LISTED
-        lines = [self._headline()]
+        lines = [self._headline(), *(f"  {line}" for line in self._describe_evidence())]
         lines += [f"  {WORDS[p.state]:<9} {p.cell.id[:8]}  {p.cell.shown}" for p in shown[:limit]]
         if len(shown) > limit:
             lines.append(f"  … and {len(shown) - limit} more (--all shows them)")
@@ -120,10 +128,29 @@ class Plan:
         more = [f"… and {len(found) - REASONS} more reasons and remarks"] if len(found) > REASONS else []
         return [*found[:REASONS], *more]
 
+    def _describe_evidence(self) -> list[str]:
+        counts = Counter(self.evidence.values())
+        lines = (
+            [f"of these, {counts.pop('')} are measured from kept evidence: no model is run"]
+            if "" in counts
+            else []
+        )
+        return lines + [
+            f"of these, {count} ran with other metrics and run again: no evidence was kept: {why}"
+            for why, count in counts.items()
+        ]
+
     def _headline(self) -> str:
         counts = self.counts()
         states = ", ".join(f"{counts[s]} {w}" for s, w in WORDS.items() if s in counts)
         return f"{self.suite.name}: {len(self)} cells: {states}"
+
+
+def note_evidence(plan: Plan, store: Store) -> None:
+    """Note in a plan which cells to run have a record with other metrics, and whether its evidence was kept."""
+    for cell in (p.cell for p in plan if p.state == "run"):
+        if (kept := store.find_evidence(cell.evidence_id)) is not None:
+            plan.evidence[cell.id] = kept[0].missing or ""
 
 
 def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = ()) -> Plan:

@@ -4,6 +4,7 @@
 <store>/samples/<2 digits>/<id>.parquet   one row per test sample
 <store>/curves/<2 digits>/<id>.parquet    named series in long form
 <store>/images/<2 digits>/<id>/<name>.png
+<store>/evidence/<2 digits>/<evidence id>.npz  what the metrics were computed from (evidence_files.py)
 <store>/suites/<suite>.json               the suite as last planned here, and its cells
 <store>/logs/<cell>-<8 digits>/           curves and pictures of running trainings (logs.py)
 <store>/running/<run>.json                the cells of a run under way (under_way.py)
@@ -24,6 +25,7 @@ from typing import Any
 import orjson
 
 from harness.errors import NewerRecord, StoreError, StoreUnwritable
+from harness.records.evidence_files import Evidence, read_header, write_evidence
 from harness.records.files import FULL, clear_partial, replacing, write_bytes
 from harness.records.index import list_done
 from harness.records.parquet_columns import read_parquet
@@ -69,13 +71,16 @@ class Store:
         samples: Mapping[str, Any] | None = None,
         curves: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
         images: Mapping[str, Any] | None = None,
+        evidence: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the files beside the record, then the record itself, each whole or not at all.
 
-        Raises StoreUnwritable if the disk refuses them.
+        `evidence` is kept under the id in the record's provenance. Raises StoreUnwritable if the disk refuses them.
         """
         record.files = []
         with self.writing():
+            if evidence is not None:
+                write_evidence(self.file("evidence", record.provenance["evidence"], ".npz"), record, evidence)
             if samples:
                 _write_table(self.file("samples", record.id, ".parquet"), samples)
                 record.files.append("samples")
@@ -86,6 +91,35 @@ class Store:
                 _write_images(self.file("images", record.id, ""), images)
                 record.files.append("images")
             write_bytes(self.file("records", record.id, ".json"), record.to_json())
+
+    def write_measured(self, record: Record, samples: Mapping[str, Any] | None, origin: str) -> None:
+        """Write a record whose metrics were computed from the evidence of another, with copies of its files.
+
+        Raises StoreUnwritable if the disk refuses them.
+        """
+        record.files = ["samples"] if samples else []
+        with self.writing():
+            if samples:
+                _write_table(self.file("samples", record.id, ".parquet"), samples)
+            curves = self.file("curves", origin, ".parquet")
+            if curves.is_file():
+                write_bytes(self.file("curves", record.id, ".parquet"), curves.read_bytes())
+                record.files.append("curves")
+            for image in (images := self.images(origin)):
+                write_bytes(self.file("images", record.id, "") / image.name, image.read_bytes())
+            record.files += ["images"] if images else []
+            write_bytes(self.file("records", record.id, ".json"), record.to_json())
+
+    def find_evidence(self, evidence_id: str) -> tuple[Evidence, Record] | None:
+        """Return the evidence (or why it was not kept) and the record whose metrics were computed from it.
+
+        None if the store has none, or if the record is not ok, or of another run than the evidence.
+        """
+        found = read_header(self.file("evidence", evidence_id, ".npz"))
+        record = None if found is None or not ID.fullmatch(found.record) else self.read(found.record)
+        if found is None or record is None or record.status != "ok":
+            return None
+        return (found, record) if record.provenance.get("started") == found.started else None
 
     @contextmanager
     def writing(self) -> Iterator[None]:

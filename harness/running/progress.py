@@ -151,10 +151,12 @@ class LineDisplay(Display):
         """Print a line for the cell, or keep it for the next time a line is due."""
         if not self.finish(cell, record):
             return
+        kept = "measured" in record.provenance
+        took = "from kept evidence" if kept else f"{record.cost['seconds']:.1f} s"
         with self._lock:
             self._waiting = (
                 f"[{self.done}/{self.total}] {cell.shown}: {headline(record)} "
-                f"({record.cost['seconds']:.1f} s, {self.format_time_left()})"
+                f"({took}, {self.format_time_left()})"
             )
             due = time.monotonic() - self._printed >= self.every
             if self.total <= FEW or due or not record.whole or self.done == self.total:

@@ -65,7 +65,7 @@ def run(
         pick_device(device)  # raises for a missing device before anything starts
     outcome = Run(plan, store)
     outcome._events = events
-    settings = RunSettings(store.path, device, batch_size, workers, cache)
+    settings = RunSettings(store.path, device, batch_size, workers, cache, fresh=fresh)
     with Executors() if executors is None else nullcontext(executors) as available:
         runner = available.get(executor or _choose_executor(plan))
         store.clear_partial()

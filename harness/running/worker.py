@@ -11,14 +11,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Cell, Part
 from harness.contract.data import Dataset, Split
 from harness.contract.declared import ask
 from harness.contract.evidence import Metric
-from harness.contract.remarks import remarks_of
 from harness.contract.running import Job, Result
 from harness.contract.seeds import derive_seed
 from harness.contract.sharing import Shared
@@ -39,6 +37,8 @@ from harness.running.devices import (
     settle_on_device,
 )
 from harness.running.logs import CellLog, cell_folder
+from harness.running.record_building import build_record
+from harness.running.remeasuring import measure_kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,6 +61,8 @@ class RunSettings:
     cache: Path | None = None
     threads: int | None = None
     """This process's share of the cores; None for all."""
+    fresh: bool = False
+    """Run also what could be computed from the evidence that an earlier run kept."""
 
 
 class Worker:
@@ -85,12 +87,19 @@ class Worker:
         self._splits: OrderedDict[str, tuple[Split, Sequence[str]]] = OrderedDict()
 
     def run(self, cell: Cell) -> Record:
-        """Run a cell and write its record; only an interrupt is raised."""
-        take_seconds()
-        with hearing_long_work(lambda what: self.tell("cell_work", cell=cell, what=what)):
-            return self._run(cell)
+        """Run a cell, or measure the evidence that an earlier run kept, and write its record; only an interrupt is raised."""
+        return self._measure_kept(cell) or self._run(cell)
+
+    def _measure_kept(self, cell: Cell) -> Record | None:
+        """Return the record of a cell whose metrics could be computed from kept evidence, else None."""
+        return None if self.settings.fresh else measure_kept(cell, self.store, self._job_without_model)
 
     def _run(self, cell: Cell) -> Record:
+        take_seconds()
+        with hearing_long_work(lambda what: self.tell("cell_work", cell=cell, what=what)):
+            return self._run_alone(cell)
+
+    def _run_alone(self, cell: Cell) -> Record:
         started, clock, before = provenance.now(), time.perf_counter(), self._stamp(cell)
         job = None
         result: Result | None = None
@@ -99,7 +108,8 @@ class Worker:
             job = self._job(cell)
             self._reset_memory()
             result = cell.protocol.object.run(job)
-            record = self._build_record(cell, job, result)
+            record = build_record(cell, job, result)
+            record.cost |= self._measure_memory()
         except Unavailable as error:
             record = make_blank(cell, "skipped", str(error))
         except Diverged as error:
@@ -120,9 +130,15 @@ class Worker:
 
         If that fails as a whole, each is run alone, so that one seed can't fail the others.
         """
+        measured = {cell.id: record for cell in cells if (record := self._measure_kept(cell))}
+        left = [cell for cell in cells if cell.id not in measured]
+        ran = dict(zip([cell.id for cell in left], self._run_group(left) if left else (), strict=True))
+        return [measured.get(cell.id) or ran[cell.id] for cell in cells]
+
+    def _run_group(self, cells: Sequence[Cell]) -> list[Record]:
         protocol = cells[0].protocol.object
         if len(cells) == 1 or ask(protocol, "run_many") is None:
-            return [self.run(cell) for cell in cells]
+            return [self._run(cell) for cell in cells]
         started, clock = provenance.now(), time.perf_counter()
         take_seconds()
         try:
@@ -131,12 +147,14 @@ class Worker:
                 jobs = [self._job(cell) for cell in cells]
                 self._reset_memory()
                 results: list[Result] = protocol.run_many(jobs)
-            records = [self._build_record(*each) for each in zip(cells, jobs, results, strict=True)]
+            records = [build_record(*each) for each in zip(cells, jobs, results, strict=True)]
+            for record in records:
+                record.cost |= self._measure_memory()
         except BaseException as error:  # running each alone shows which cell raises it
             if interrupts(error):
                 raise
             log.debug("%s with %d seeds at once: %s", cells[0].shown, len(cells), error)
-            return [self.run(cell) for cell in cells]
+            return [self._run(cell) for cell in cells]
         share = (time.perf_counter() - clock) / len(cells)
         return [
             self._write_record(cell, record, result, job, started, share)
@@ -170,13 +188,17 @@ class Worker:
             "started": started,
             "ended": provenance.now(),
             **provenance.describe_run(cell, self.device, self.settings.batch_size, self.workers),
+            "evidence": cell.evidence_id,
         }
         record.remark(job.remarks if job is not None else ())
         ok = result is not None and record.status in ("ok", "diverged")
-        kept = (result.samples, result.curves, result.images) if ok and result else (None, None, None)
+        samples, curves, images = (
+            (result.samples, result.curves, result.images) if ok and result else (None, None, None)
+        )
+        evidence = result.evidence if result is not None and record.status == "ok" else None
         try:
             Record.from_json(record.to_json(), "the result")  # an unreadable record would be lost
-            self.store.write(record, *kept)
+            self.store.write(record, samples, curves, images, evidence)
         except StoreUnwritable:  # the disk, not the cell: no other record could be written either
             raise
         except Exception as error:  # columns of different lengths, texts in curves, invalid images
@@ -190,6 +212,14 @@ class Worker:
         return record
 
     def _job(self, cell: Cell) -> Job:
+        """Return the job of a cell, with its model loaded."""
+        job = self._job_without_model(cell)
+        self.shared.belong("dataset", (cell.dataset.identity, cell.limit))
+        job.model = self._load_model(cell)
+        job.method = cell.method.make() if cell.method else None
+        return job
+
+    def _job_without_model(self, cell: Cell) -> Job:
         metrics: Mapping[str, Metric] = {m.label: m.object for m in cell.metrics}
         if problem := next((part.problem for part in cell.parts if part.problem), None):
             raise HarnessError(problem)
@@ -222,13 +252,11 @@ class Worker:
                 return
             self.tell("cell_image", cell=cell, name=name, step=step, path=path)
 
-        self.shared.belong("dataset", (cell.dataset.identity, cell.limit))
-        model = self._load_model(cell)
         return Job(
             cell=cell,
             dataset=dataset,
-            model=model,
-            method=cell.method.make() if cell.method else None,
+            model=None,
+            method=None,
             metrics=metrics,
             device=self.device,
             precision=cell.precision,
@@ -306,50 +334,6 @@ class Worker:
             self._splits.popitem(last=False)
         return self._splits[key]
 
-    def _build_record(self, cell: Cell, job: Job, result: Result) -> Record:
-        if not isinstance(result, Result):
-            raise HarnessError(
-                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} returned {result!r:.80}: "
-                "expected a Result"
-            )
-        if result.status not in ("ok", "diverged"):
-            raise HarnessError(
-                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} returned the status "
-                f"{result.status!r}: expected 'ok' or 'diverged'"
-            )
-        if job.failures and not result.metrics:
-            raise next(iter(job.failures.values()))
-        record = make_blank(cell, result.status, result.reason)
-        record.metrics = _to_floats(result.metrics, "metric")
-        for name in record.metrics:
-            own, units = (ask(cell.protocol.object, what) for what in ("directions", "units"))
-            metric = _find_metric(name, job.metrics, {**own, **units})
-            stated = ask(metric, "higher_is_better")
-            record.directions[name] = bool(own.get(name, True) if stated is None else stated)
-            unit = ask(metric, "unit") or units.get(name)
-            if unit:
-                record.units[name] = unit
-            values = result.samples.get(name) if result.samples else None
-            if (
-                _is_share(record.metrics[name], values)
-                if values is not None
-                else _is_proportion(name, metric, job.metrics, result)
-            ):
-                record.binary.append(name)
-        record.count = result.count
-        record.cost = {
-            **_count_parameters(job.model),
-            **_to_floats(result.cost, "cost"),
-            **self._measure_memory(),
-        }
-        record.notes = {**record.notes, **result.notes}
-        if job.failures:
-            record.failures = {name: str(failure) for name, failure in job.failures.items()}
-            record.traceback = "\n".join("".join(format_exception(f)) for f in job.failures.values())
-        if cell.model is not None:
-            job.remarks.extend(f"{cell.model.label}: {text}" for text in remarks_of(job.model))
-        return record
-
     def _reset_memory(self) -> None:
         if self.device.type == "cuda":
             import torch
@@ -373,57 +357,3 @@ class Worker:
 
         unit = 1 if sys.platform == "darwin" else 1024
         return {"peak_process_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
-
-
-def _find_metric(name: str, metrics: Mapping[str, Metric], facts: Mapping[str, Any]) -> Metric | None:
-    """Return the metric behind a number's name; None for the protocol's own numbers.
-
-    A metric with several numbers calls them `<its label>.<key>`, or `<its label><anything>` as it likes.
-    """
-    near = [label for label in metrics if name.startswith(label)] if name not in facts else []
-    longest = max(near, key=len, default="")
-    return metrics.get(name) or metrics.get(name.partition(".")[0]) or metrics.get(longest)
-
-
-def _is_proportion(name: str, metric: Metric | None, metrics: Mapping[str, Metric], result: Result) -> bool:
-    """Return whether a number is a proportion of the counted samples, as its metric declares.
-
-    A count that can't have led to the number belongs to something else.
-    """
-    declared: Any = ask(metric, "proportion")
-    label = next((label for label, one in metrics.items() if one is metric), None)
-    keys = [label] if declared is True else [f"{label}.{key}" for key in declared or ()]
-    if name not in keys or not result.count:
-        return False
-    hits = float(result.metrics[name]) * result.count
-    return 0 <= hits <= result.count and abs(hits - round(hits)) <= 1e-3 + 1e-6 * result.count
-
-
-def _is_share(number: float, values: Any) -> bool:
-    """Return whether the number is the mean of these values by sample, all of them zeros and ones."""
-    try:
-        given = [float(v) for v in values]
-    except (TypeError, ValueError):  # several for each sample, or texts
-        return False
-    return bool(given) and set(given) <= {0.0, 1.0} and abs(sum(given) / len(given) - number) <= 1e-6
-
-
-def _to_floats(values: Mapping[str, Any], what: str) -> dict[str, float]:
-    """Return the values as floats. Raises HarnessError naming one that is not a number."""
-    numbers = {}
-    for name, value in values.items():
-        try:
-            numbers[name] = float(value)
-        except (TypeError, ValueError, OverflowError):
-            raise HarnessError(f"the protocol's {what} '{name}' is {value!r:.80}, not a number") from None
-    return numbers
-
-
-def _count_parameters(model: Any) -> dict[str, float]:
-    if ask(model, "module") is None:
-        return {}
-    parameters = list(model.module.parameters())
-    return {
-        "parameters": sum(p.numel() for p in parameters),
-        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
-    }

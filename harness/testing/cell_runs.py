@@ -80,7 +80,9 @@ def make_worker(place: Path, tell: Callable[..., None] = lambda event, **facts: 
     """Make a worker on the CPU, with its store and its cache below `place`."""
     from harness.running.worker import RunSettings, Worker
 
-    settings = RunSettings(place / "store", device="cpu", batch_size=BATCH_SIZE, cache=place / "cache")
+    settings = RunSettings(
+        place / "store", device="cpu", batch_size=BATCH_SIZE, cache=place / "cache", fresh=True
+    )
     return Worker(settings, tell)
 
 

@@ -127,6 +127,11 @@ class Arrays:
         self.templates = templates
         self.label_space = label_space
 
+    @classmethod
+    def recognise(cls, path: Path) -> dict[str, Path] | None:
+        """Return the options for an .npz file, or a folder with such files or images.npy, or None."""
+        return {"path": path} if cls(path)._files else None
+
     def unavailable(self) -> str | None:
         """Return why there is nothing to load at the path, or None."""
         if self._files:

@@ -139,6 +139,15 @@ class CIFAR10(_CifarFiles):
     def __init__(self, root: Path | None = None) -> None:
         self.root = root
 
+    @classmethod
+    def recognise(cls, path: Path) -> dict[str, Path] | None:
+        """Return the options for a folder with CIFAR-10 in it, or for one of its own folders, or None."""
+        inside = next(
+            (root for root in (path, path.parent) if any((root / p).exists() for p in cls._places)), None
+        )
+        own = {(inside / p).parent for p in cls._places} if inside else set()
+        return {"root": inside} if inside and path.is_dir() and path in {inside, *own} else None
+
     def _files(self) -> list[Path]:
         how = (
             "get cifar-10-binary.tar.gz from the CIFAR page of the University of Toronto and unpack it there"

@@ -108,6 +108,12 @@ class HuggingFace:
             return tuple(self._given_splits)
         return tuple(self._folders) or ("train", "test")
 
+    @classmethod
+    def recognise(cls, path: Path) -> dict[str, str] | None:
+        """Return the options for a folder written by `save_to_disk`, or None."""
+        files = ("dataset_dict.json", "dataset_info.json")
+        return {"name": str(path)} if any((path / name).is_file() for name in files) else None
+
     def unavailable(self) -> str | None:
         """Return why it can't be used (the package or the folder is missing), or None."""
         if importlib.util.find_spec("datasets") is None:

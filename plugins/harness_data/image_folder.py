@@ -71,6 +71,15 @@ class ImageFolder:
         self.label_space = label_space
         self._surveys: dict[str, SplitSurvey] = {}
 
+    @classmethod
+    def recognise(cls, path: Path) -> dict[str, Path] | None:
+        """Return the options for a folder with images in folders, or in folders of folders, or None."""
+        from harness_data.scanning import has_images, list_subfolders
+
+        folders = [path / name for name in list_subfolders(path)] if path.is_dir() else []
+        inner = (folder / name for folder in folders for name in list_subfolders(folder))
+        return {"path": path} if any(map(has_images, [*folders, *inner])) else None
+
     def unavailable(self) -> str | None:
         """Return why the folder can't be used (missing, not a folder, ambiguous layout), or None."""
         if not self.path.exists():

@@ -69,6 +69,10 @@ class PairShards(WebDataset):
         super().__init__(path)
         self.encoding = check_encoding(encoding, "pairs-webdataset")
 
+    @classmethod
+    def recognise(cls, path: Path) -> None:
+        """Return None: the same files are the images and labels of `webdataset`, and pairs are asked for by name."""
+
     def load(self, split: str) -> PairSplit:  # type: ignore[override]
         """Index the shards of one split, read its texts and check its images.
 

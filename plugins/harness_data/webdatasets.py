@@ -80,6 +80,12 @@ class WebDataset:
         self.path = resolve_below_root(path)
         self.label_space = label_space
 
+    @classmethod
+    def recognise(cls, path: Path) -> dict[str, Path] | None:
+        """Return the options for a folder of folders with shards, or None."""
+        shards = path.is_dir() and any(path.glob("*/*.tar"))
+        return {"path": path} if shards else None
+
     def unavailable(self) -> str | None:
         """Return why there is nothing to load at the path, or None."""
         if self.splits:

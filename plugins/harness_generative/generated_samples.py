@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,22 @@ class GeneratedSamples:
     extractor: str
     modes: ModeAssignment | None = None
     is_fid: bool = False
+
+    def pack(self) -> dict[str, Any]:
+        """Return arrays and lists from which `unpack` makes the same evidence."""
+        import numpy as np
+
+        parts: dict[str, Any] = {n: np.array(getattr(self, n), order="K") for n in ("fake", "train", "test")}
+        if self.modes is not None:
+            parts |= {"nearest": self.modes.nearest, "good": self.modes.good, "count": self.modes.count}
+        return {**parts, "extractor": self.extractor, "is_fid": self.is_fid}
+
+    @classmethod
+    def unpack(cls, parts: Mapping[str, Any]) -> GeneratedSamples:
+        """Return the evidence that `pack` took apart."""
+        own = dict(parts)
+        found = {name: own.pop(name) for name in ("nearest", "good", "count") if name in own}
+        return cls(**own, modes=ModeAssignment(**found) if found else None)
 
     def describe_distance(self, real: NDArray[np.floating]) -> str:
         """Name a distance by extractor, dimensions, and the numbers of generated and real samples."""

@@ -25,6 +25,18 @@ class LabelSets:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def pack(self) -> dict[str, Any]:
+        """Return arrays and lists from which `unpack` makes the same evidence."""
+        import numpy as np
+
+        arrays = {name: np.array(getattr(self, name), order="K") for name in ("scores", "targets")}
+        return {**arrays, "ids": list(self.ids), "class_names": list(self.class_names)}
+
+    @classmethod
+    def unpack(cls, parts: Mapping[str, Any]) -> LabelSets:
+        """Return the evidence that `pack` took apart."""
+        return cls(**parts)
+
 
 def check_label_set_metrics(metrics: Mapping[str, Any], evidence: type, data: str) -> None:
     """Raise OptionError for a metric that does not read this kind of evidence.

@@ -53,6 +53,16 @@ class OpenClipModel:
 
     logit_scale: float
 
+    @classmethod
+    def known_names(cls) -> frozenset[str]:
+        """Return open_clip's architectures, without importing it."""
+        return list_open_clip_architectures()
+
+    @classmethod
+    def recognise(cls, path: Path) -> dict[str, str] | None:
+        """Return the options for a folder with a model in open_clip's layout, or None."""
+        return {"name": f"local-dir:{path}"} if (path / "open_clip_config.json").is_file() else None
+
     def __init__(
         self,
         name: str,

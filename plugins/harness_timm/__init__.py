@@ -19,7 +19,7 @@ from harness.inference.weights import (
     one_line,
     read_weights,
 )
-from harness_timm.folders import SCHEME, find_folder_problem, folder_digest, parse_folder
+from harness_timm.folders import SCHEME, find_folder_problem, folder_digest, is_timm_folder, parse_folder
 from harness_timm.library_sources import registered_models
 from harness_timm.outputs import RANDOM_HEAD, ClassOutputs
 
@@ -54,6 +54,16 @@ class TimmModel:
     """
 
     label_space: str | None
+
+    @classmethod
+    def known_names(cls) -> frozenset[str]:
+        """Return timm's architectures, without importing it."""
+        return registered_models("timm")[0]
+
+    @classmethod
+    def recognise(cls, path: Path) -> dict[str, str] | None:
+        """Return the options for a folder with a model in timm's layout, or None."""
+        return {"name": f"{SCHEME}{path}"} if is_timm_folder(path) else None
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from harness.inference.weights import digest, explain_missing_file
@@ -18,6 +19,15 @@ READ = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".tar", ".txt"
 def parse_folder(name: str) -> Path | None:
     """Return the folder that a model's name refers to; None if it names no folder."""
     return Path(name.removeprefix(SCHEME)) if name.startswith(SCHEME) else None
+
+
+def is_timm_folder(folder: Path) -> bool:
+    """Return whether a folder's settings name an architecture, as timm writes them."""
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(settings, dict) and "architecture" in settings
 
 
 def find_folder_problem(where: str, folder: Path, settings: str, weights: bool = True) -> str | None:

@@ -56,6 +56,11 @@ class TorchvisionModel:
 
     label_space: str | None
 
+    @classmethod
+    def known_names(cls) -> frozenset[str]:
+        """Return torchvision's classifiers, without importing it."""
+        return registered_models("torchvision")[0]
+
     def __init__(
         self,
         name: str,

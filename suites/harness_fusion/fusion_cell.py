@@ -11,7 +11,7 @@ import torch
 
 from harness import DataError, Job, OptionError, Predictions, Result
 from harness.inference.classes import check_same_classes
-from harness.inference.evaluate import classification_result, compute_metrics
+from harness.inference.evaluate import classification_result
 from harness.inference.splits import role_of
 from harness.learning.draws import class_weights, describe_short_draw, draw_shots
 from harness_fusion import costs
@@ -26,6 +26,7 @@ from harness_fusion.head_training import (
     predict_with_head,
     train_head,
 )
+from harness_fusion.measuring import measure_pairs
 from harness_fusion.misses import DESCRIPTIONS, analyse_misses, find_miss_groups
 from harness_fusion.modality_features import Encoders
 from harness_fusion.modality_probes import KINDS, remove_modality
@@ -92,10 +93,11 @@ class FusionCell:
         result = classification_result(job, predictions, cost=cost, curves=_build_curves(trained))
         if result.status != "ok":
             return result
-        extra, samples = self._run_probes(head, test)
+        probed, samples = self._run_probes(head, test)
         for name, chosen in self._find_subsets().items():
-            extra |= self._measure(_select(predictions, chosen), name)
+            probed[name] = _select(predictions, chosen)
             samples[f"in {name}"] = chosen
+        extra = measure_pairs(job, probed, self.protocol.probe_metrics)
         if (share := compute_fusion_head_weights(head, test)) is not None:
             extra |= {"share.text": float(share[:, 0].mean()), "share.image": float(share[:, 1].mean())}
             samples["text share"] = share[:, 0].astype(np.float32)
@@ -103,7 +105,13 @@ class FusionCell:
         if self.protocol.predict is not None:
             notes["predictions"] = self._write_predictions(head)
         columns = {**(result.samples or {}), **samples}
-        return replace(result, metrics={**result.metrics, **extra}, samples=columns, notes=notes)
+        return replace(
+            result,
+            metrics={**result.metrics, **extra},
+            samples=columns,
+            notes=notes,
+            evidence={"": predictions, **probed},
+        )
 
     # ---------------------------------------------------------------- training
 
@@ -144,21 +152,12 @@ class FusionCell:
 
     # ---------------------------------------------------------------- measuring
 
-    def _measure(self, predictions: Predictions, name: str) -> dict[str, float]:
-        """Return the probe metrics of these predictions as `METRIC.NAME`; empty without samples."""
-        metrics = self.job.metrics
-        chosen = [m for m in self.protocol.probe_metrics if m in metrics] or list(metrics)[:1]
-        if not len(predictions):
-            return {}
-        found = compute_metrics(replace(self.job, metrics={m: metrics[m] for m in chosen}), predictions)
-        return {f"{metric}.{name}": value for metric, value in found.items()}
-
-    def _run_probes(self, head: Any, test: PairFeatures) -> tuple[dict[str, float], dict[str, Any]]:
-        """Return the metrics under each probe, and each sample's `top1` there."""
-        values: dict[str, float] = {}
+    def _run_probes(self, head: Any, test: PairFeatures) -> tuple[dict[str, Predictions], dict[str, Any]]:
+        """Return the predictions under each probe, and each sample's `top1` there."""
+        probed: dict[str, Predictions] = {}
         samples: dict[str, Any] = {}
         if not self.protocol.probes:
-            return values, samples
+            return probed, samples
         train = self.sources.collect_plain(self.parts.train)
         for modality in self.method.modalities:
             for kind in KINDS:
@@ -166,9 +165,9 @@ class FusionCell:
                 scores = predict_with_head(head, altered).numpy()
                 predictions = Predictions(scores, self.parts.test.targets, self.parts.test.ids, self.classes)
                 name = f"{modality} {kind}"
-                values |= self._measure(predictions, name)
+                probed[name] = predictions
                 samples[f"top1.{name}"] = (predictions.predicted == predictions.targets).astype(np.float32)
-        return values, samples
+        return probed, samples
 
     def _find_subsets(self) -> dict[str, NDArray[np.bool_]]:
         """Return the data set's boolean groups of the reported samples, by name."""

@@ -120,5 +120,11 @@ class Fusion(FusionOptions):
 
         return FusionCell(self, job).result()
 
+    def measure(self, job: Job, evidence: Mapping[str, Predictions]) -> dict[str, float]:
+        """Return the metrics on all pairs, under each probe and on each subset."""
+        from harness_fusion.measuring import measure_pairs
+
+        return measure_pairs(job, evidence, self.probe_metrics)
+
 
 __all__ = ["Fusion"]

@@ -114,6 +114,7 @@ class TranslationTrainer:
             images={"translations": self._draw_grid()},
             notes={**notes, "real_samples": data.judge.counts, **data.judge.notes},
             reason=reason,
+            evidence={"": evidence},
         )
 
     def _read_signs(self, fake: torch.Tensor, finite: bool, evidence: GeneratedSamples) -> VerdictSigns:

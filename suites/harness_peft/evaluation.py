@@ -14,7 +14,7 @@ from harness import DataError, Job, Predictions, Result, Split
 from harness.contract.remarks import label_remark
 from harness.inference.batches import forward_all
 from harness.inference.classes import Classes, align_classes
-from harness.inference.evaluate import classification_result, compute_metrics
+from harness.inference.evaluate import classification_result, compute_metrics, measure_evidence
 from harness.inference.splits import find_test_split
 from harness_metrics.label_set_metrics import MeanAveragePrecision11
 from harness_metrics.label_sets import LabelSets, check_label_set_metrics
@@ -93,11 +93,13 @@ def evaluate_cell(
     names = getattr(split, "class_names", None) or ()
     if run.label_sets:
         found = LabelSets(logits, np.asarray(split.targets), split.ids, names)
-        return Result(compute_metrics(job, found), count=len(found), cost=cost, notes=notes)
+        return Result(
+            compute_metrics(job, found), count=len(found), cost=cost, notes=notes, evidence={"": found}
+        )
     result = classification_result(
         job, Predictions(logits, split.targets, split.ids, names), cost=cost, notes=notes
     )
-    metrics = dict(result.metrics)
+    kept = dict(result.evidence)
     for name, dataset in protocol.shifts.items():
         there = find_test_split(dataset.splits)
         if there.name is None:
@@ -106,9 +108,9 @@ def evaluate_cell(
         if not can_match_classes(run.data.train_split, split):
             text = f"shift '{name}': class i was assumed to be class i of the data set, since not both name their classes"
             job.remark(label_remark(text, job.cell))
-        shifted = compute_metrics(job, Predictions(logits, split.targets, split.ids))
-        metrics |= {f"{metric}.{name}": value for metric, value in shifted.items()}
-    return replace(result, metrics=metrics)
+        kept[name] = Predictions(logits, split.targets, split.ids)
+    shifted = measure_evidence(job, {name: one for name, one in kept.items() if name})
+    return replace(result, metrics={**result.metrics, **shifted}, evidence=kept)
 
 
 def _compute_logits(

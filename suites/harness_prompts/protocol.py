@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness import Dataset, EncodesImages, EncodesTexts, Job, OptionError, Predictions, Result, has
@@ -184,45 +185,63 @@ class FewShot:
         halves: dict[str, list[int]],
     ) -> Result:
         """Evaluate both halves, each against its own names only; H is the harmonic mean of their accuracies."""
-        from harness.inference.evaluate import compute_metrics
-        from harness_prompts.shots import harmonic_mean
-
-        metrics: dict[str, float] = {}
+        evidence: dict[str, Predictions] = {}
         samples: dict[str, list[Any]] = {"id": [], "target": [], "prediction": [], "half": []}
         for half, classes in halves.items():
             predictions, _ = source.predict(classifier, classes, source.tested)
-            metrics |= {f"{name}.{half}": value for name, value in compute_metrics(job, predictions).items()}
+            evidence[half] = predictions
             samples["id"] += list(predictions.ids)
             samples["target"] += [classes[t] for t in predictions.targets]
             samples["prediction"] += [classes[p] for p in predictions.predicted]
             samples["half"] += [half] * len(predictions)
             task.notes[f"{half}_samples"] = len(predictions)
-        first = "top1" if "top1" in job.metrics else next(iter(job.metrics))
-        if {f"{first}.base", f"{first}.new"} <= metrics.keys():  # absent where the metric failed
-            metrics["H"] = harmonic_mean(metrics[f"{first}.base"], metrics[f"{first}.new"])
-        return Result(metrics, len(samples["id"]), samples, task.curves, task.cost, notes=task.notes)
+        return Result(
+            self.measure(job, evidence),
+            len(samples["id"]),
+            samples,
+            task.curves,
+            task.cost,
+            notes=task.notes,
+            evidence=evidence,
+        )
+
+    def measure(self, job: Job, evidence: Mapping[str, Predictions]) -> dict[str, float]:
+        """Return the metrics on each half or data set, with H or the means over the further data sets."""
+        from harness.inference.evaluate import measure_evidence
+        from harness_prompts.shots import harmonic_mean
+
+        metrics = measure_evidence(job, evidence)
+        if self.classes == "base-to-new":
+            first = "top1" if "top1" in job.metrics else next(iter(job.metrics))
+            if {f"{first}.base", f"{first}.new"} <= metrics.keys():  # absent where the metric failed
+                metrics["H"] = harmonic_mean(metrics[f"{first}.base"], metrics[f"{first}.new"])
+            return metrics
+        there = [name for name in evidence if name]
+        means: dict[str, float] = {}
+        for name in metrics if there else ():
+            metric = name.removesuffix(f".{there[0]}")
+            values = [metrics[f"{metric}.{label}"] for label in there if f"{metric}.{label}" in metrics]
+            if len(values) == len(there):  # the metric failed somewhere: a mean over fewer is not comparable
+                means[f"{metric}.mean"] = sum(values) / len(values)
+        return {**metrics, **means}
 
     def _evaluate_elsewhere(
         self, job: Job, result: Result, classifier: FewShotClassifier, task: FewShotTask
     ) -> Result:
         """Add the classifier's metrics on the further data sets, and their means."""
-        from harness.inference.evaluate import compute_metrics
         from harness_prompts.prompt_data import PromptData
 
-        places = {p.cell.dataset.label: p for p in map(job.at, self.evaluate_on or [])}
-        found: dict[str, dict[str, float]] = {}
-        for label, place in places.items():
+        if not self.evaluate_on:
+            return result
+        evidence = dict(result.evidence)
+        for label, place in {p.cell.dataset.label: p for p in map(job.at, self.evaluate_on)}.items():
             source = PromptData(place, "data", None)
             _remark_prompts(place, source, classifier, task)
             predictions, _ = source.predict(classifier, list(range(len(source.class_names))), source.split)
-            for name, value in compute_metrics(place, predictions).items():
-                found.setdefault(name, {})[label] = value
+            evidence[label] = predictions
             task.notes[f"samples.{label}"] = len(predictions)
-        for name, values in found.items():
-            result.metrics = {**result.metrics, **{f"{name}.{label}": v for label, v in values.items()}}
-            if len(values) == len(places):  # the metric failed somewhere: a mean over fewer is not comparable
-                result.metrics = {**result.metrics, f"{name}.mean": sum(values.values()) / len(values)}
-        return result
+        further = self.measure(job, {name: one for name, one in evidence.items() if name})
+        return replace(result, metrics={**result.metrics, **further}, evidence=evidence)
 
 
 def _remark_prompts(job: Job, source: PromptData, classifier: FewShotClassifier, task: FewShotTask) -> None:

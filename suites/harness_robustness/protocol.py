@@ -88,6 +88,7 @@ class Classification:
     def run(self, job: Job) -> Result:
         """Compute the metrics on every sample of the split."""
         from harness.inference.evaluate import align_logits, classification_result, outputs
+        from harness.inference.evaluation_facts import describe_classes, describe_preparation
 
         found = find_test_split(job.dataset.splits, self.split)
         if found.name is None:
@@ -97,11 +98,13 @@ class Classification:
         notes: dict[str, Any] = {"split": name, "classifier": "supervised" if trained else "zero-shot"}
         if trained:
             logits, rate = outputs(job, "logits", name)
+            notes |= describe_classes(job, split, logits.shape[1])
             logits = align_logits(job, logits, split)
         else:
             logits, rate, more = self._classify_zero_shot(job, name)
             notes |= more
         predictions = Predictions(logits, split.targets, split.ids, ask(split, "class_names") or ())
+        notes |= describe_preparation(job, split)
         cost = {"samples_per_second": rate} if rate else {}
         return classification_result(job, predictions, cost=cost, notes=notes)
 
@@ -125,6 +128,7 @@ class Classification:
             self.logit_scale if self.logit_scale is not None else 1.0 if own else float(job.model.logit_scale)
         )
         notes: dict[str, Any] = {"templates": len(templates), "logit_scale": scale}
+        notes["classes"] = {"matched": "prompts", "count": len(class_names)}
         if similarity_of(job.model) != "cosine":
             notes["similarity"] = similarity_of(job.model)
         device = (

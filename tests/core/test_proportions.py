@@ -16,7 +16,7 @@ from harness.contract.running import Result
 from harness.discovery import registry
 from harness.leaderboard.build import build_table
 from harness.planning.suite import TableSpec
-from harness.running.worker import _is_proportion
+from harness.running.record_building import _is_proportion
 from harness.statistics import wilson_interval
 
 
