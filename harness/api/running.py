@@ -120,8 +120,9 @@ def _explaining_stop() -> Iterator[None]:
     """Give an interruption a text, and a traceback without the many frames of what was interrupted."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("finished cells are kept, and the same call continues") from None
+    except KeyboardInterrupt as error:
+        error.args = error.args or ("finished cells are kept, and the same call continues",)
+        raise error.with_traceback(None) from None
 
 
 def _find_suite(given: SuiteLike, changes: Mapping[str, Any] | None) -> Suite:
