@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections import Counter
@@ -116,7 +117,12 @@ def _format_last_word(given: argparse.Namespace, outcomes: list[Run], seconds: f
         f"records: {store.path}",
     ]
     lines += [f"report:  {given.report}"] if given.report is not None else []
-    if wholes := [split_edition(text)[0] for text in given.suites if split_edition(text)[1]]:
+    wholes = [
+        shlex.quote(split_edition(text)[0])
+        for text, name in zip(given.suites, names, strict=True)
+        if split_edition(name)[1]
+    ]
+    if wholes:
         lines.append(f"these are editions, small parts; all of it: harness run {' '.join(wholes)}")
     return "\n".join(lines)
 

@@ -23,12 +23,17 @@ class Predictions:
     ids: Sequence[str]
     class_names: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        # a metric that changed an array would change the numbers of the metrics after it, and the kept evidence
+        for name in ("logits", "targets"):
+            object.__setattr__(self, name, _as_read_only(getattr(self, name)))
+
     def __len__(self) -> int:
         return len(self.targets)
 
     def _compute_once(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         if name not in self.__dict__:
-            object.__setattr__(self, name, make())
+            object.__setattr__(self, name, _as_read_only(make()))
         kept: NDArray[Any] = self.__dict__[name]
         return kept
 
@@ -76,6 +81,17 @@ class Predictions:
 
         logits, targets = (np.concatenate([getattr(p, k) for p in parts]) for k in ("logits", "targets"))
         return Predictions(logits, targets, [i for p in parts for i in p.ids], parts[0].class_names)
+
+
+def _as_read_only(given: Any) -> Any:
+    """Return a view of an array that can't be written to; anything else as it is."""
+    import numpy as np
+
+    if not isinstance(given, np.ndarray):
+        return given
+    view = given.view()
+    view.flags.writeable = False
+    return view
 
 
 @runtime_checkable

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from harness.discovery.decorated import FUNCTION_CLASS
@@ -45,13 +44,22 @@ class FunctionMetric(FunctionPlugin):
         """Return the function's number, or numbers by name."""
         self._refuse_nothing(evidence)
         answer = type(self).plugin_function(evidence, **self.options)
-        if isinstance(answer, Real) and not math.isfinite(answer):
-            raise DataError(f"{type(self).__name__} is {answer} for this evidence, not a finite number")
+        for name, value in answer.items() if isinstance(answer, Mapping) else [("", answer)]:
+            shown = f"{type(self).__name__}{'.' if name else ''}{name}"
+            if _is_not_finite(value):
+                raise DataError(f"{shown} is {value} for this evidence, not a finite number")
         return cast("float | Mapping[str, float]", answer)
 
     def _refuse_nothing(self, evidence: Any) -> None:
         if hasattr(evidence, "__len__") and len(evidence) == 0:
             raise DataError(f"{type(self).__name__}: there are no samples to measure")
+
+
+def _is_not_finite(value: Any) -> bool:
+    try:
+        return not math.isfinite(value)
+    except (TypeError, ValueError):  # no number at all, which whoever records it says
+        return False
 
 
 class FunctionMean(FunctionMetric):
@@ -89,8 +97,10 @@ class FunctionSummary(FunctionPlugin):
 
 
 def metric(
+    function: Callable[..., Any] | None = None,
+    /,
     *,
-    higher_is_better: bool,
+    higher_is_better: bool | None = None,
     title: str | None = None,
     bounds: tuple[float, float] | None = None,
     unit: str | None = None,
@@ -105,8 +115,13 @@ def metric(
     With `per_sample`, the function returns one value per sample instead; the metric is their mean, and gets
     paired tests and intervals. The other arguments are a metric's attributes of the same names.
     Empty evidence and values that are not finite are refused with a DataError.
-    Raises OptionError for a function whose parameters can't be an argument and options.
+    Raises OptionError without a direction, for bounds that are none, and for a function whose parameters can't
+    be an argument and options.
     """
+    if function is not None or not isinstance(higher_is_better, bool):
+        raise OptionError("a metric states its direction: @harness.metric(higher_is_better=True), or False")
+    if bounds is not None and not (len(bounds) == 2 and bounds[0] < bounds[1]):
+        raise OptionError(f"metric: bounds are (lowest, highest), found {bounds!r}")
     stated = {"title": title, "bounds": bounds, "unit": unit, "reads": reads, "harness_api": harness_api}
     facts: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
     facts |= {"higher_is_better": higher_is_better, "proportion": proportion, "examples": tuple(examples)}
@@ -119,6 +134,8 @@ def metric(
 
 
 def summary(
+    function: Callable[..., Any] | None = None,
+    /,
     *,
     higher_is_better: bool | None = None,
     unit: str | None = None,
@@ -130,6 +147,8 @@ def summary(
     A second parameter named `store` receives the store. The arguments are a summary's attributes of the same
     names. Raises OptionError for a function whose parameters can't be arguments and options.
     """
+    if function is not None:
+        raise OptionError("write @harness.summary(), with parentheses")
     facts: dict[str, Any] = {"higher_is_better": higher_is_better, "unit": unit}
     facts |= {"harness_api": harness_api} if harness_api is not None else {}
     facts |= {"titles": titles} if titles is not None else {}
@@ -177,6 +196,14 @@ def _mark(
 ) -> Function:
     """Attach a class to a function whose first parameters receive what is `given`, and whose others are options."""
     parameters = list(_read_parameters(function).values())
+    if parameters and parameters[0].name in ("self", "cls"):
+        raise OptionError(
+            f"{singular(kind)} '{function.__name__}': a method can't be one: decorate a function, or name the class"
+        )
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise OptionError(
+            f"{singular(kind)} '{function.__name__}': expected a plain function, neither async nor a generator"
+        )
     usual = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if len(parameters) < len(given) or any(p.kind not in usual for p in parameters[: len(given)]):
         raise OptionError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
 from harness.contract.models import Preparation
 from harness.contract.running import Job, Result
+from harness.contract.seeds import derive_seed
 from harness.contract.targets import require_labels
 from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
 from harness.inference.batches import forward_all, ran_out_of_memory
@@ -150,16 +153,45 @@ def compute_metrics(job: Job, evidence: Any) -> dict[str, float]:
     """
     values: dict[str, float] = {}
     for name, metric in job.metrics.items():
-        with _isolate_failure(job, name):
+        with _isolate_failure(job, name), _own_randomness(derive_seed("metric", job.cell.evidence_id, name)):
             value = metric(evidence)
             several = value if isinstance(value, Mapping) else {name: value}
             for key, given in several.items():
                 full = key if str(key).startswith(name) else f"{name}.{key}"
                 with _isolate_failure(job, full):
+                    if not isinstance(value, Mapping):
+                        _check_bounds(metric, _to_number(given))
                     values[full] = _to_number(given)
                     if values[full] != values[full]:
                         job.remark(f"metric '{full}' returned NaN, not a number")
     return values
+
+
+def _check_bounds(metric: Any, value: float) -> None:
+    """Raise HarnessError for a number outside the bounds that its metric states (but for rounding)."""
+    lowest, highest = ask(metric, "bounds") or (-math.inf, math.inf)
+    if not lowest - 1e-6 <= value <= highest + 1e-6 and value == value:
+        raise HarnessError(f"it returned {value:g}, outside its bounds {lowest:g} to {highest:g}")
+
+
+@contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """Seed the global generators for a metric that draws from them, and leave them as they were.
+
+    So it draws the same when the cell runs and when its evidence is measured later.
+    """
+    import torch
+
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
 
 
 def measure_evidence(job: Job, evidence: Mapping[str, Any]) -> dict[str, float]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from harness.errors import SuiteError
 
 MARK = "@"
 """Between a suite and its edition: `robustness@quick`."""
@@ -81,6 +84,38 @@ class Edition(Narrowing):
         return {
             t if isinstance(t, str) else t["name"]: {} if isinstance(t, str) else t for t in self.tables or ()
         }
+
+    def give_way(self, overrides: Iterable[str], where: str) -> Edition:
+        """Return the edition without what the command line sets (`seeds`, `limit`, `axes.…`).
+
+        Raises SuiteError for a key of one experiment that the edition narrows.
+        """
+        edition = self
+        for key in overrides:
+            first, _, rest = key.partition(".")
+            if first in ("seeds", "limit"):
+                edition = edition._drop({first: None})
+            elif first == "axes":
+                kept = {n: v for n, v in self.axes.items() if rest and n != rest.partition(".")[0]}
+                edition = edition._drop({"axes": kept})
+            elif first == "experiments" and rest.partition(".")[2].partition(".")[0] in ("seeds", "axes"):
+                raise SuiteError(
+                    f"--set {key}: {where} narrows its experiments: set it for the whole suite, or in the edition"
+                )
+        return edition
+
+    def _drop(self, update: dict[str, Any]) -> Edition:
+        """Return the edition with these fields, in its experiments, too."""
+        own = {k: v for k, v in update.items() if k in Narrowing.model_fields}
+        experiments = [
+            e
+            if isinstance(e, str)
+            else e.model_copy(update={k: v for k, v in own.items() if k in e.model_fields_set})
+            for e in self.experiments or ()
+        ]
+        return self.model_copy(
+            update={**update, "experiments": None if self.experiments is None else experiments}
+        )
 
     @property
     def named_experiments(self) -> list[str]:

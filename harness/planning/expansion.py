@@ -111,6 +111,9 @@ class Expansion:
                 yield cell
         if self.choice.models or self.choice.datasets or self.choice.methods or self.choice.seeds:
             return
+        kept = self.grid.kept
+        if kept is not None and any(v is not None for v in (kept.models, kept.datasets, kept.methods)):
+            return
         for number, extra in enumerate(self.grid.include):
             where = f"include.{number}"
             self._check_axes({k: [v] for k, v in extra.axes.items()})

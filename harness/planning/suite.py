@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
@@ -185,12 +185,15 @@ class Suite(Grid):
             for e in self.experiments
         ]
 
-    def select_edition(self, name: str, where: str) -> Suite:
-        """Return the suite of one edition, called `SUITE@EDITION`. Raises SuiteError, starting with `where`."""
+    def select_edition(self, name: str, where: str, overrides: Iterable[str] = ()) -> Suite:
+        """Return the suite of one edition, called `SUITE@EDITION`; it gives way to keys that the command line sets.
+
+        Raises SuiteError, starting with `where`.
+        """
         if name not in self.editions:
             hint = did_you_mean(name, self.editions) if self.editions else "; it has none"
             raise SuiteError(f"{where}: no edition '{name}'{hint}")
-        edition = self.editions[name]
+        edition = self.editions[name].give_way(overrides, f"edition '{name}'")
         where = f"{where}: editions.{name}"
         chosen = {
             key: _choose_named(getattr(self, key), wanted, f"{where}.{key}")
@@ -209,21 +212,36 @@ class Suite(Grid):
             change_table(t, edition.changed_tables.get(t.name, {}), f"{where}.tables, '{t.name}'")
             for t in chosen["tables"]
         ]
-        found.experiments = [_narrow(e, edition.narrow(e.name)) for e in chosen["experiments"]]
-        return found if self.experiments else _narrow(found, edition)
+        found.experiments = [
+            _narrow(e, edition.narrow(e.name), e.axes or self.axes) for e in chosen["experiments"]
+        ]
+        if not self.experiments:
+            found = _narrow(found, edition, self.axes)
+        _check_axes(edition, found, where)
+        return found
 
 
 GridLike = TypeVar("GridLike", bound=Grid)
 
 
-def _narrow(grid: GridLike, kept: Narrowing | None) -> GridLike:
-    """Return a grid with the axes and seeds of a narrowing, which also says what parts are kept."""
+def _narrow(grid: GridLike, kept: Narrowing | None, axes: Mapping[str, list[Any]]) -> GridLike:
+    """Return a grid with a narrowing's values of the grid's `axes`, and its seeds; it also says what parts are kept."""
     found = grid.model_copy()
     found._kept = kept
     if kept is not None:
-        found.axes = {**grid.axes, **kept.axes}
+        found.axes = {name: kept.axes.get(name, values) for name, values in axes.items()}
         found.seeds = kept.seeds or grid.seeds
     return found
+
+
+def _check_axes(edition: Edition, suite: Suite, where: str) -> None:
+    """Raise SuiteError if an edition names an axis that none of its grids has."""
+    named = [edition.axes, *(e.axes for e in edition.experiments or () if not isinstance(e, str))]
+    known = {axis for grid in suite.grids for axis in grid.axes}
+    for axis in (axis for axes in named for axis in axes):
+        if axis not in known:
+            hint = did_you_mean(axis, known) if known else ""
+            raise SuiteError(f"{where}.axes: no experiment of it has an axis '{axis}'{hint}")
 
 
 def _choose_named(items: list[Any], wanted: list[str] | None, where: str) -> list[Any]:
@@ -290,7 +308,7 @@ def load_suite_file(name: str | Path, overrides: Mapping[str, Any] | None = None
             set_key(data, key, value, Suite.model_fields, REFERENCES, where)
     suite = parse_suite(data, str(path), overrides)
     if edition is not None:
-        suite = suite.select_edition(edition, str(path))
+        suite = suite.select_edition(edition, str(path), overrides or ())
     suite._folder = path.parent.resolve()
     return suite
 

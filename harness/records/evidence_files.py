@@ -52,6 +52,8 @@ class Evidence:
         found: dict[str, Any] = {}
         try:
             with np.load(self.path, allow_pickle=False) as file:
+                if json.loads(bytes(file[HEADER]))["started"] != self.started:
+                    raise StoreError("another run has replaced it meanwhile")
                 for place, (name, written) in enumerate(self.classes.items()):
                     parts = json.loads(bytes(file[f"{place}"]))
                     arrays = [key for key in file.files if key.startswith(f"{place}.")]
@@ -118,6 +120,7 @@ def _pack(place: str, one: Any) -> dict[str, Any]:
     import numpy as np
 
     pack = ask(one, "pack")
+    _refuse_lost_fields(one)
     if pack is None or ask(type(one), "unpack") is None:
         raise TypeError(f"{type(one).__name__} has no methods `pack` and `unpack`")
     parts: dict[str, Any] = pack()
@@ -141,3 +144,16 @@ def _encode(value: Any) -> Any:
 
 def _name_class(one: type) -> str:
     return f"{one.__module__}:{one.__qualname__}"
+
+
+def _refuse_lost_fields(one: Any) -> None:
+    """Raise OptionError for evidence of a subclass that adds fields and inherits a `pack` without them."""
+    definer = next((c for c in type(one).__mro__ if "pack" in vars(c)), type(one))
+    if definer is type(one):
+        return
+    added = sorted(k for k in vars(one) if not k.startswith("_") and k not in one.pack())
+    if added:
+        raise OptionError(
+            f"{_name_class(type(one))} inherits `pack` of {definer.__name__}, which leaves out {', '.join(added)}: "
+            "give it `pack` and `unpack` of its own"
+        )

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from harness.running.hooks import hookimpl
@@ -81,6 +82,11 @@ class Display:
         if seconds is None:
             return False  # the tables say why
         self.done += 1
+        if (
+            "measured" in record.provenance
+        ):  # from kept evidence: its seconds are those of the run that made it
+            self._left.leave_out(cell)
+            return True
         self._left.finish(cell, seconds, record.cost.get("one_time_seconds", 0.0))
         return True
 
@@ -130,7 +136,7 @@ class LineDisplay(Display):
         self._announced: set[str] = set()
 
     def say(self, line: str) -> None:
-        with self._lock:
+        with self._lock, suppress(OSError, ValueError):  # a closed stream costs the lines, not the run
             print(line, file=self.stream, flush=True)
 
     @hookimpl

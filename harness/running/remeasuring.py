@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +18,7 @@ from harness.inference.evaluate import measure_evidence, measure_samples
 from harness.records import provenance
 from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record
+from harness.records.redaction import redact
 from harness.records.store import Store, warn_once
 from harness.running.record_building import build_record, find_metric
 
@@ -62,6 +65,8 @@ def _measure(
     if measure and job.failures:  # which of the other numbers rest on the failed metric, only a run tells
         return None
     own = {name: value for name, value in origin.metrics.items() if _is_own(name, origin, cell)}
+    if not _come_out_again(origin, cell, metrics):
+        return None  # the protocol names or computes numbers in a way of its own, which only a run repeats
     record = build_record(cell, job, Result({**own, **metrics}, origin.count, samples))
     record.cost = dict(origin.cost)
     record.notes = {**origin.notes, "remarks": _pass_on_remarks(origin, cell)}
@@ -99,6 +104,24 @@ def _read_samples(store: Store, origin: Record) -> dict[str, Any] | None:
         for name, column in zip(table.column_names, table.columns, strict=True)
         if name not in labels
     }
+
+
+def _come_out_again(origin: Record, cell: Cell, metrics: Mapping[str, float]) -> bool:
+    """Return whether the origin's numbers of the metrics that the cell has, too, were computed again."""
+    kept = [redact(json.loads(m.identity)) for m in cell.metrics]
+    labels = {part["label"]: part for part in origin.cell["metrics"]}
+    facts = {**ask(cell.protocol.object, "directions"), **ask(cell.protocol.object, "units")}
+    for name, value in origin.metrics.items():
+        part: Any = find_metric(name, labels, facts)
+        if part is None or part["identity"] not in kept:
+            continue
+        again = metrics.get(name)
+        equal = again is not None and (
+            math.isclose(again, value, rel_tol=1e-6, abs_tol=1e-9) or again != again
+        )
+        if not equal:
+            return False
+    return True
 
 
 def _is_own(name: str, origin: Record, cell: Cell) -> bool:

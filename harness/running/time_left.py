@@ -37,6 +37,13 @@ class TimeLeft:
         for key in kin:
             self._seconds[key].append(max(0.0, seconds - one_time))
 
+    def leave_out(self, cell: Cell) -> None:
+        """Take a cell out that took no time worth counting."""
+        kin = self._kin.pop(cell.id, None)
+        if kin is not None:
+            self._left[kin] -= 1
+            self._models[_name_model(cell)] -= 1
+
     def estimate(self, elapsed: float, most_at_once: int = 1) -> float | None:
         """Return the seconds left after `elapsed`, or None while nothing is finished.
 

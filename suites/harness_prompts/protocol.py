@@ -241,7 +241,8 @@ class FewShot:
             evidence[label] = predictions
             task.notes[f"samples.{label}"] = len(predictions)
         further = self.measure(job, {name: one for name, one in evidence.items() if name})
-        return replace(result, metrics={**result.metrics, **further}, evidence=evidence)
+        notes = {**result.notes, **task.notes}
+        return replace(result, metrics={**result.metrics, **further}, evidence=evidence, notes=notes)
 
 
 def _remark_prompts(job: Job, source: PromptData, classifier: FewShotClassifier, task: FewShotTask) -> None:

@@ -115,7 +115,7 @@ def test_both_are_said(
         ImportTime("slow_rates", "slow", "1.0", 6.1, 0.3),
         ImportTime("quick_rates", "quick", "1.0", 0.1, 0.3),
     ]
-    monkeypatch.setattr("harness.cli.doctor_command.measure_import_times", lambda plugins: times)
+    monkeypatch.setattr("harness.running.diagnosis.measure_import_times", lambda plugins: times)
     main(["doctor"])
     out = capsys.readouterr().out
     assert "imports:   longest: slow_rates 6.1 s, quick_rates 0.1 s\n" in out

@@ -123,7 +123,7 @@ def test_a_file_with_the_mark_in_its_name_is_a_suite(file: Path) -> None:
             "editions.e.tables, 'a': unknown key 'row'; did you mean 'rows'?",
         ),
         ('set = { "modells.ViT.steps" = 3 }', "editions.e.set: modells.ViT.steps: unknown key 'modells'"),
-        ("axes = { shots = [1] }", "protocol 'classification' has no axis 'shots'"),
+        ("axes = { shots = [1] }", "no experiment of it has an axis 'shots'"),
     ],
 )
 def test_mistakes_in_editions_are_one_line(tmp_path: Path, edition: str, words: str) -> None:
@@ -155,3 +155,79 @@ def test_an_experiments_own_narrowing_comes_before_the_editions() -> None:
     edition = {"seeds": [0], "experiments": [{"name": "one", "seeds": [1, 2]}, "two"]}
     suite = parse_suite({"name": "s", "experiments": [one, two], "editions": {"e": edition}})
     assert [g.seeds for g in suite.select_edition("e", "s").grids] == [[1, 2], [0]]
+
+
+AXES = """
+name = "a"
+protocol = "few-shot"
+models = ["tiny-clip"]
+datasets = ["digits"]
+methods = ["linear-probe"]
+metrics = ["top1"]
+seeds = [0, 1]
+axes = { shots = [1, 2, 4] }
+[editions.e]
+seeds = [0]
+limit = 9
+axes = { shots = [1] }
+[[experiments]]
+name = "inherits"
+[[experiments]]
+name = "own"
+axes = { shots = [8] }
+[[experiments.include]]
+model = { plugin = "tiny-clip", label = "other", steps = 7 }
+[editions.only]
+models = ["tiny-clip"]
+"""
+
+
+@pytest.fixture
+def axes(tmp_path: Path) -> Path:
+    path = tmp_path / "a.toml"
+    path.write_text(AXES)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("overrides", "seeds", "shots", "limit"),
+    [
+        ({}, {0}, {1}, 9),
+        ({"seeds": [7]}, {7}, {1}, 9),
+        ({"limit": 30}, {0}, {1}, 30),
+        ({"axes.shots": [16]}, {0}, {16, 8}, 9),
+    ],
+)
+def test_the_command_line_comes_after_an_edition(
+    axes: Path, overrides: dict[str, Any], seeds: set[int], shots: set[int], limit: int
+) -> None:
+    found = [p.cell for p in make_plan(load_suite_file(f"{axes}@e", overrides))]
+    assert {c.seed for c in found} == seeds
+    assert {c.axes["shots"] for c in found} == shots
+    assert {c.limit for c in found} == {limit}
+
+
+def test_a_key_of_an_experiment_that_the_edition_narrows_is_refused(axes: Path) -> None:
+    with pytest.raises(SuiteError, match=r"--set experiments\.own\.seeds: edition 'e' narrows"):
+        load_suite_file(f"{axes}@e", {"experiments.own.seeds": [3]})
+
+
+def test_an_edition_gives_no_grid_an_axis_that_it_lacks(tmp_path: Path) -> None:
+    suite = parse_suite(
+        {
+            "name": "s",
+            "axes": {"shots": [1, 2], "foo": [0]},
+            "experiments": [{"name": "one"}, {"name": "two", "axes": {"bar": [3]}}],
+            "editions": {"e": {"axes": {"shots": [1]}}},
+        }
+    )
+    grids = suite.select_edition("e", "s").grids
+    assert [g.axes for g in grids] == [{"shots": [1], "foo": [0]}, {"bar": [3]}]
+
+
+def test_cells_beside_the_grid_stay_unless_parts_are_narrowed(axes: Path) -> None:
+    def models(name: str) -> set[str]:
+        return {p.cell.model.label for p in make_plan(load_suite_file(name)) if p.cell.model}
+
+    assert models(str(axes)) == models(f"{axes}@e") == {"tiny-clip", "other"}
+    assert models(f"{axes}@only") == {"tiny-clip"}

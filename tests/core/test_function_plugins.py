@@ -16,6 +16,7 @@ import pytest
 
 import harness
 from harness.cli import main
+from harness.contract.evidence import Predictions
 from harness.discovery import registry
 from harness.discovery.decorated import make_instance
 from harness.discovery.parts import Resolver
@@ -317,6 +318,34 @@ def test_what_can_not_be_decorated_is_refused() -> None:
         harness.metric(higher_is_better=True)(lambda *, predictions: 0.5)
     with pytest.raises(OptionError, match="'others' can't be positional"):
         harness.metric(higher_is_better=True)(lambda predictions, *others: 0.5)
+    with pytest.raises(OptionError, match=r"@harness\.metric\(higher_is_better=True\)"):
+        harness.metric(lambda predictions: 0.5)  # without parentheses
+    with pytest.raises(OptionError, match=r"@harness\.metric\(higher_is_better=True\)"):
+        harness.metric(bounds=(0, 1))
+    with pytest.raises(OptionError, match=r"bounds are \(lowest, highest\)"):
+        harness.metric(higher_is_better=True, bounds=(1, 0))
+    with pytest.raises(OptionError, match=r"@harness\.summary\(\), with parentheses"):
+        harness.summary(lambda records: records)
+    with pytest.raises(OptionError, match="a method can't be one"):
+        harness.metric(higher_is_better=True)(lambda self, predictions: 0.5)
+
+    async def later(predictions: Predictions) -> float:
+        return 0.5
+
+    with pytest.raises(OptionError, match="neither async nor a generator"):
+        harness.metric(higher_is_better=True)(later)
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), np.array(np.nan), np.float32("inf"), {"a": np.nan, "b": 1.0}]
+)
+def test_a_function_that_returns_no_finite_number_fails(value: Any) -> None:
+    def broken(predictions: Predictions) -> Any:
+        return value
+
+    metric = make_instance(harness.metric(higher_is_better=True)(broken))
+    with pytest.raises(DataError, match="not a finite number"):
+        metric(Predictions(np.eye(2), np.arange(2), ["a", "b"]))
 
 
 def test_a_partial_in_the_kit_is_the_function_with_options() -> None:

@@ -43,6 +43,7 @@ def make_record(seconds: float = 1.0, status: str = "ok", **cost: float) -> Any:
         remarks=[],
         metrics={"top1": 0.5},
         units={"top1": "fraction"},
+        provenance={},
         cost={"seconds": seconds, **cost},
     )
 

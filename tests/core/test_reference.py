@@ -102,9 +102,9 @@ def test_grid_is_the_product_with_labels_and_tags() -> None:
         (n, s) for n in "ab" for s in (1, 2, 3)
     ]
     assert all(r.options["kind"] == "x" and r.value == "digits" for r in made)
-    assert made[0].label == "digits (noise=a, severity=1)"
+    assert made[0].point == {"noise": "a", "severity": 1}
     assert made[5].tags == {"noise": "b", "severity": 3}
-    assert len({r.label for r in made}) == 6
+    assert len({str(r.point) for r in made}) == 6
 
 
 def test_grid_fills_label_and_tags() -> None:

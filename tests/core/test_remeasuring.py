@@ -342,3 +342,100 @@ def test_worker_processes_measure_as_well(store: Store) -> None:
     )
     assert [r.status for r in outcome.records] == ["ok", "ok"]
     assert all("measured" in r.provenance for r in outcome.records)
+
+
+class Greedy:
+    """A metric that writes into the evidence."""
+
+    higher_is_better = True
+
+    def __call__(self, predictions: Predictions) -> float:
+        predictions.targets[:] = 0
+        return 0.5
+
+
+class Thief(Greedy):
+    def __call__(self, predictions: Predictions) -> float:
+        predictions.probabilities[:] = 1.0
+        return 0.5
+
+
+class Boastful(Greedy):
+    bounds = (0.0, 1.0)
+
+    def __call__(self, predictions: Predictions) -> float:
+        return 7.0
+
+
+class Dicing(Greedy):
+    """Draws from the global generators."""
+
+    def __call__(self, predictions: Predictions) -> float:
+        import random
+
+        import torch
+
+        return float(np.random.rand() + random.random() + torch.rand(1).item())  # noqa: NPY002
+
+
+@pytest.mark.parametrize("culprit", [Greedy, Thief, Boastful])
+def test_a_metric_that_does_wrong_fails_alone(store: Store, tmp_path: Path, culprit: type) -> None:
+    harness.register("metrics", "culprit", culprit)
+    alone = go(Store(tmp_path / "alone"), "top1", "nll")[0]
+    first = go(store, "culprit", "top1", "nll")[0]
+    assert [*first.failures] == ["culprit"]
+    assert {name: first.metrics[name] for name in ("top1", "nll")} == alone.metrics
+    later = go(store, "top1", "nll")[0]
+    assert later.metrics == alone.metrics
+
+
+def test_a_metric_that_draws_draws_the_same_from_evidence(store: Store, tmp_path: Path) -> None:
+    harness.register("metrics", "dicing", Dicing)
+    go(store, "top1")
+    later = go(store, "top1", "dicing")
+    fresh = go(Store(tmp_path / "elsewhere"), "dicing", "top1")
+    assert [r.metrics["dicing"] for r in later] == [r.metrics["dicing"] for r in fresh]
+    assert later[0].metrics["dicing"] != later[1].metrics["dicing"]
+
+
+class Replacing(Guessing):
+    """Names and computes a number in a way of its own, of which its evidence knows nothing."""
+
+    def run(self, job: Job) -> Result:
+        from dataclasses import replace
+
+        result = super().run(job)
+        return replace(result, metrics={**result.metrics, "top1": 0.125, "top1.shift": 0.625})
+
+
+def test_numbers_that_evidence_does_not_give_again_let_the_cell_run(store: Store) -> None:
+    harness.register("protocols", "replacing", Replacing)
+    go(store, "top1", protocol="replacing")
+    later = go(store, "top1", "brier", protocol="replacing")
+    assert RUNS == ["1", "2"] * 2
+    assert later[0].metrics["top1"] == 0.125
+    assert later[0].metrics["top1.shift"] == 0.625
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped(Predictions):
+    """Predictions with a field that the inherited `pack` does not know."""
+
+    groups: Any = None
+
+
+class Grouping(Guessing):
+    def run(self, job: Job) -> Result:
+        result = super().run(job)
+        (plain,) = result.evidence.values()
+        groups = np.arange(len(plain)) % 2
+        grouped = Grouped(plain.logits, plain.targets, plain.ids, plain.class_names, groups)
+        return classification_result(job, grouped)
+
+
+def test_evidence_with_fields_that_would_be_lost_is_not_kept(store: Store) -> None:
+    harness.register("protocols", "grouping", Grouping)
+    (record, _) = go(store, "top1", protocol="grouping")
+    go(store, "top1", "nll", protocol="grouping")
+    assert RUNS == ["1", "2"] * 2
+    assert record.status == "ok"

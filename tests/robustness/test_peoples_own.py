@@ -236,7 +236,7 @@ def test_the_readmes_own_model(tmp_path, monkeypatch):
     network = timm.create_model("resnet18", num_classes=12)
     save_file(network.state_dict(), tmp_path / "mine.safetensors")
     plan = harness.plan("robustness", add_models=[reference], store=tmp_path / "store")
-    mine = [p for p in plan if p.cell.coordinates["model"] == "resnet18"]
+    mine = [p for p in plan if p.cell.coordinates["model"] == "resnet18 (mine)"]
     assert {p.cell.dataset.label for p in mine if p.state == "run"} >= {"scenes", "scenes-R", "scenes-A"}
     assert all("label space 'scenes'" in p.reason for p in mine if p.state != "run")
     outcome = harness.run(
@@ -257,7 +257,7 @@ def test_classes_of_one_name_share_a_prompt_and_that_is_told(tmp_path):
     (record,), _ = run(tmp_path, ["reader"], [{"plugin": "imagefolder", "path": str(tmp_path / "d")}])
     assert record.metrics == {"top1": 0.5}
     assert record.remarks == [
-        "reader on imagefolder: classes 'Red' and 'red' have the same prompt for the model: the later can't be predicted"
+        "reader on imagefolder (d): classes 'Red' and 'red' have the same prompt for the model: the later can't be predicted"
     ]
 
 
