@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -245,10 +246,12 @@ def test_plugins_of_this_process_are_never_kept(
 def test_a_warning_is_given_each_time(store: Store, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = count_made(monkeypatch)
     store.file("records", f"{2:020x}", ".json").write_text("{")
-    for n in (1, 2):
-        monkeypatch.setattr("harness.records.store._warned", set())
+    for n in (1, 3):
+        monkeypatch.setattr("harness.records.store._warned", Counter())
         shown(store, capsys)
         assert len(made) == n
+        shown(store, capsys)  # in the same process, which has said it
+        assert len(made) == n + 1
 
 
 def test_a_cache_that_cant_be_written_changes_nothing(
@@ -261,7 +264,7 @@ def test_a_cache_that_cant_be_written_changes_nothing(
 
 def test_old_entries_go(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(derived, "MOST_FILES", 3)
-    kept = DerivedCache(store, tmp_path / "kept")
+    kept = DerivedCache(store, ["s"], tmp_path / "kept")
     for n in range(6):
         assert kept.get("s", "number", n, partial(abs, n)) == n
     assert len(list((tmp_path / "kept").rglob("*.json"))) == 3
