@@ -39,7 +39,7 @@ def stored_tables(
     names = [name] if name else known
     # of a selection, any of the suites may be meant
     request = {"changes": dict(changes), "only": only, "suites": names if changes.get("where") else None}
-    derived, frames, tables = DerivedCache(store), dict[str, Any](), ShownTables()
+    derived, frames, tables = DerivedCache(store, names), dict[str, Any](), ShownTables()
     for one in names:
         make = partial(_make_tables, store, one, names, changes, only, frames)
         tables += [decode_table(table) for table in derived.get(one, "tables", request, make)]

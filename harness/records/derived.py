@@ -1,8 +1,8 @@
 """A cache of what is derived from records, such as tables and drawings; deleting it changes nothing.
 
-An entry counts only while all that decides it is unchanged: the plan, the files of its records (names, sizes
-and times), the installed distributions, and the code under development that had a part in it. Nothing here
-imports what tables need, so that a table from the cache costs little more than reading it.
+An entry counts only while all that decides it is unchanged: the plan, the files of its records (names, sizes,
+times and inodes), the installed distributions, and the code under development that had a part in it. Nothing
+here imports what tables need, so that a table from the cache costs little more than reading it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import os
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from harness.records.store import Store, count_warnings
 
 log = logging.getLogger("harness")
 
-FORMAT = 1
+FORMAT = 2
 """Version of the entries."""
 
 MOST_FILES = 400
@@ -35,37 +36,45 @@ MOST_FILES = 400
 STARTED = time.time_ns()
 """About when this process imported the code that it runs."""
 
+COARSEST = 2 * 10**9
+"""The coarsest unit of a file system's times in ns: code changed so shortly before `STARTED` may be newer."""
+
+Listings = Mapping[str, Mapping[str, tuple[int, int, int]]]
+"""For each kind of file: time, size and inode of each id's."""
+
 BESIDE = (("records", ".json"), ("samples", ".parquet"), ("curves", ".parquet"), ("images", ""))
 
 
 class DerivedCache:
-    """Finds and keeps derived values of one store."""
+    """Finds and keeps derived values of some suites of one store.
 
-    def __init__(self, store: Store, folder: Path | None = None) -> None:
+    It takes the store's state when it is made, so make it before anything is read that values rest on: what
+    came since then would otherwise be taken for part of a value that lacks it.
+    """
+
+    def __init__(self, store: Store, suites: Iterable[str], folder: Path | None = None) -> None:
         self.store = store
         self.folder = folder or cache_dir() / "derived"
-        self._listings: dict[str, dict[str, tuple[int, int]]] | None = None
+        listings = _list_records(store)
+        self._states = {suite: _take_state(store, suite, listings) for suite in suites}
 
     def get(self, suite: str, what: str, request: Any, make: Callable[[], Any]) -> Any:
         """Return a suite's derived value: JSON-able data, kept or from `make`.
 
-        `what` and `request` say what is derived and how. Values of plugins that only this process knows, and
-        those whose making caused a warning, are not kept.
+        `what` and `request` say what is derived and how. Values of plugins that only this process knows, those
+        whose making caused a warning, and those during whose making the store changed are not kept.
         """
         if _registered_here():
             return _as_read(make())
-        path = self._file(suite, what, request)
-        state = self._state(suite)
+        path, state = self._file(suite, what, request), self._states[suite]
         if (kept := _read_entry(path, state)) is not None:
             return kept
         before = count_warnings()
         value = _as_read(make())
-        # records that came meanwhile belong to the next state
-        if count_warnings() == before and state is not None and state == self._state(suite, again=True):
+        if count_warnings() == before and state is not None and state == self._state_now(suite):
             roots = _developed_roots()
-            if all(
-                _scan_root(root)[1] < STARTED for root in roots
-            ):  # else what ran may be older than the files
+            # code changed since this process started may not be what made the value
+            if all(_scan_root(root)[1] < STARTED - COARSEST for root in roots):
                 entry = {"state": state, "code": _digest_code(roots), "value": value}
                 write_cached(path, lambda file: file.write_bytes(orjson.dumps(entry)), self.folder)
                 _remove_oldest(self.folder)
@@ -74,23 +83,29 @@ class DerivedCache:
     def has(self, suite: str, what: str, request: Any) -> bool:
         """Return whether a value is kept and counts."""
         here = _registered_here()
-        return not here and _read_entry(self._file(suite, what, request), self._state(suite)) is not None
+        return not here and _read_entry(self._file(suite, what, request), self._states[suite]) is not None
 
     def _file(self, suite: str, what: str, request: Any) -> Path:
         place = _digest([str(self.store.path.resolve()), suite, what, request])
         return self.folder / place[:2] / f"{place}.json"
 
-    def _state(self, suite: str, again: bool = False) -> str | None:
-        """Return a digest of all of the store and the environment that decides a suite's values; None without a plan."""
-        if self._listings is None or again:
-            self._listings = {kind: _list_files(self.store.path / kind, suffix) for kind, suffix in BESIDE}
-        try:
-            plan = (self.store.path / "suites" / f"{suite}.json").read_bytes()
-            ids = [cell["id"] for cell in orjson.loads(plan)["cells"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        files = [[listing.get(id) for id in ids] for listing in self._listings.values()]
-        return _digest([FORMAT, sys.version, hashlib.sha256(plan).hexdigest(), files, _list_distributions()])
+    def _state_now(self, suite: str) -> str | None:
+        return _take_state(self.store, suite, _list_records(self.store))
+
+
+def _list_records(store: Store) -> Listings:
+    return {kind: _list_files(store.path / kind, suffix) for kind, suffix in BESIDE}
+
+
+def _take_state(store: Store, suite: str, listings: Listings) -> str | None:
+    """Return a digest of all of the store and the environment that decides a suite's values; None without a plan."""
+    try:
+        plan = (store.path / "suites" / f"{suite}.json").read_bytes()
+        ids = [cell["id"] for cell in orjson.loads(plan)["cells"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    files = [[listing.get(id) for id in ids] for listing in listings.values()]
+    return _digest([FORMAT, sys.version, hashlib.sha256(plan).hexdigest(), files, _list_distributions()])
 
 
 def _as_read(value: Any) -> Any:
@@ -119,14 +134,18 @@ def _registered_here() -> bool:
     return registry is not None and bool(registry.registered_here())
 
 
-def _list_files(folder: Path, suffix: str) -> dict[str, tuple[int, int]]:
-    """Return time and size of each id's file or folder."""
-    found: dict[str, tuple[int, int]] = {}
+def _list_files(folder: Path, suffix: str) -> dict[str, tuple[int, int, int]]:
+    """Return time, size and inode of each id's file or folder.
+
+    Whatever writes a record replaces its file, whose inode is another even within one tick of the clock.
+    """
+    found: dict[str, tuple[int, int, int]] = {}
     for inside in _scan(folder):
         for entry in _scan(inside.path) if inside.is_dir() else ():
             if entry.name.endswith(suffix):
-                stat = entry.stat()
-                found[entry.name.removesuffix(suffix)] = (stat.st_mtime_ns, stat.st_size)
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    stat = entry.stat()
+                    found[entry.name.removesuffix(suffix)] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
     return found
 
 
@@ -151,18 +170,37 @@ def _list_distributions() -> list[tuple[str, int]]:
 
 
 def _developed_roots() -> list[str]:
-    """Return the folders and files of imported top-level modules that belong to no installed library."""
+    """Return the folders and files of imported modules that belong to no installed library."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     libraries = tuple(os.path.join(sysconfig.get_paths()[name], "") for name in names)  # noqa: PTH118
-    roots = set()
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if "." in name or not isinstance(file, str) or file.startswith(libraries) or name == "__main__":
-            continue
-        if "site-packages" not in file and "dist-packages" not in file:
-            path = Path(file).resolve()
-            roots.add(str(path.parent if path.name == "__init__.py" else path))
+    roots: set[str] = set()
+    # packages come before what is in them, which their folder mostly covers; not so in namespace packages
+    for name, module in sorted(sys.modules.copy().items(), key=lambda item: item[0].count(".")):
+        for place in _places(module) if name != "__main__" else ():
+            if place.startswith(libraries) or "site-packages" in place or "dist-packages" in place:
+                continue
+            path = Path(place).resolve()
+            if not roots.intersection((str(path), *map(str, path.parents))) and (found := _existing(path)):
+                roots.add(str(found))
     return sorted(roots)
+
+
+def _places(module: Any) -> list[str]:
+    """Return the file of a module, or the folders of a package without one."""
+    content = getattr(module, "__dict__", {})  # asking for attributes would import what some modules put off
+    file, folders = content.get("__file__"), content.get("__path__", ())
+    try:
+        return [file] if isinstance(file, str) else [str(folder) for folder in folders]
+    except (KeyError, TypeError):  # a namespace whose parent is gone, and what only stands for a module
+        return []
+
+
+def _existing(path: Path) -> Path | None:
+    """Return what decides the code at a module's path: the package, file or archive; None if nothing is there."""
+    if path.is_dir():
+        return path
+    file = next((place for place in (path, *path.parents) if place.is_file()), None)
+    return file.parent if file and file.name == "__init__.py" else file
 
 
 def _digest_code(roots: Iterable[str]) -> dict[str, str]:
@@ -174,19 +212,19 @@ def _digest_code(roots: Iterable[str]) -> dict[str, str]:
 def _scan_root(root: str) -> tuple[str, int]:
     """Return a digest of names, sizes and times of a root's files, and the latest time in ns."""
     found = []
-    waiting = [root]
+    waiting: list[str] = [root]
     for here in waiting:
-        if here.endswith(".py"):
-            if Path(here).is_file():
-                stat = Path(here).stat()
-                found.append((here, stat.st_mtime_ns, stat.st_size))
+        if Path(here).is_file():
+            stat = Path(here).stat()
+            found.append((here, stat.st_mtime_ns, stat.st_size))
             continue
         for entry in _scan(here):
             if entry.is_dir(follow_symlinks=False):
                 waiting += [entry.path] if entry.name != "__pycache__" else []
             else:
-                stat = entry.stat(follow_symlinks=False)
-                found.append((entry.path, stat.st_mtime_ns, stat.st_size))
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    stat = entry.stat(follow_symlinks=False)
+                    found.append((entry.path, stat.st_mtime_ns, stat.st_size))
     return _digest(sorted(found)), max((changed for _, changed, _ in found), default=0)
 
 
@@ -197,9 +235,12 @@ def _digest(value: Any) -> str:
 
 
 def _remove_oldest(folder: Path) -> None:
-    """Remove the entries beyond `MOST_FILES` that were unused for the longest time."""
-    files = [entry for inside in _scan(folder) if inside.is_dir() for entry in _scan(inside.path)]
-    if len(files) <= MOST_FILES:
-        return
-    for entry in sorted(files, key=lambda e: e.stat().st_mtime_ns)[: len(files) - MOST_FILES]:
-        Path(entry.path).unlink(missing_ok=True)
+    """Remove the entries beyond `MOST_FILES` that were unused for the longest time, as far as it is allowed."""
+    files = []
+    for inside in _scan(folder):
+        for entry in _scan(inside.path) if inside.is_dir() else ():
+            with suppress(OSError):  # another process removed it
+                files.append((entry.stat().st_mtime_ns, entry.path))
+    for _, path in sorted(files)[: max(len(files) - MOST_FILES, 0)]:
+        with suppress(OSError):  # or it is another user's
+            Path(path).unlink()

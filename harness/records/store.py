@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -36,19 +37,19 @@ log = logging.getLogger("harness")
 ID = re.compile(r"[0-9a-f]{8,64}")
 SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
-_warned: set[str] = set()
+_warned: Counter[str] = Counter()
 
 
 def warn_once(text: str) -> None:
     """Log a warning, once for each text in a process."""
-    if text not in _warned:
-        _warned.add(text)
+    _warned[text] += 1
+    if _warned[text] == 1:
         log.warning("harness: %s", text)
 
 
 def count_warnings() -> int:
-    """Return how many texts `warn_once` has logged in this process."""
-    return len(_warned)
+    """Return how many times `warn_once` was called in this process, also for texts logged before."""
+    return _warned.total()
 
 
 class Store:

@@ -64,7 +64,7 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
         if name not in known:
             raise StoreError(no_records(store.path, name, known))
     names = list(dict.fromkeys(suites or known))
-    derived = DerivedCache(store)
+    derived = DerivedCache(store, names)
     making = [name for name in names if not all(derived.has(name, what, None) for what in (TABLES, PLOTS))]
     cells = sum(len((store.manifest(name) or {}).get("cells", ())) for name in making)
     processes = min(processes, len(making))
@@ -77,7 +77,7 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
 def _collect_view(store: Store, name: str, derived: DerivedCache | None = None) -> SuiteView:
     from harness.plotting.draw import DrawnPlot
 
-    derived = derived or DerivedCache(store)
+    derived = derived or DerivedCache(store, [name])
     view = collect_tables(store, name, derived)
     drawn = derived.get(name, PLOTS, None, partial(_draw_plots, view, store))
     view.plots = [DrawnPlot(**plot) for plot in drawn]
@@ -89,8 +89,9 @@ def collect_tables(store: Store, name: str, derived: DerivedCache | None = None)
     from harness.leaderboard.frame import suite_frame
     from harness.leaderboard.table_json import decode_table
 
+    derived = derived or DerivedCache(store, [name])  # before anything is read
     view = SuiteView(load_planned(store, name), suite_frame(store, name))
-    made = (derived or DerivedCache(store)).get(name, TABLES, None, partial(_make_tables, view, store))
+    made = derived.get(name, TABLES, None, partial(_make_tables, view, store))
     view.tables = [decode_table(table) for table in made["tables"]]
     view.problems = list(made["problems"])
     return view

@@ -14,17 +14,16 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references, parse_short
 from harness.errors import PluginBroken
 from harness.planning.labels import find_renamed
-from harness.planning.names import merge_names, plan_names
+from harness.planning.names import merge_names
 from harness.planning.plan import Choice, Plan, make_plan
 from harness.planning.suite import Suite, TableSpec
 from harness.records import provenance
 from harness.records.files import locked
 from harness.records.record import make_blank
-from harness.records.redaction import redact
 from harness.records.store import Store, warn_once
 from harness.running.executors.main_module import CURE, find_obstacle
 from harness.running.hooks import Listeners
-from harness.running.outcome import Run, manifest_cells
+from harness.running.outcome import Run, describe_plan
 from harness.running.under_way import RunMarker
 
 if TYPE_CHECKING:
@@ -89,7 +88,8 @@ def run(
 
 def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
     """Write the plan to the store; a run of a part of the suite adds to what was planned before."""
-    cells, names = manifest_cells(plan), plan_names(plan)
+    names = describe_plan(plan)
+    suite, cells = names.pop("suite"), names.pop("cells")
 
     # cells are merged by coordinates, in their old order: a changed option gives a cell another id
     def place(cell: dict[str, Any]) -> str:
@@ -103,7 +103,7 @@ def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
             before["cells"] = [c for n, c in enumerate(before["cells"]) if n not in renamed]
             names = merge_names(before, names)
             cells = list(({place(c): c for c in before["cells"]} | {place(c): c for c in cells}).values())
-        store.write_manifest(redact(plan.suite.model_dump(mode="json")), cells, redact(names))
+        store.write_manifest(suite, cells, names)
 
 
 def _add_metrics_table(suite: Suite, added: Sequence[str]) -> Suite:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,14 +25,17 @@ from harness.leaderboard.build import build_tables
 from harness.leaderboard.entries import Column, Row, TableValue
 from harness.leaderboard.formats import FORMATS, render
 from harness.leaderboard.frame import suite_frame
+from harness.leaderboard.stored import stored_tables
 from harness.leaderboard.table import Table
 from harness.leaderboard.table_json import decode_table, encode_table
 from harness.planning.suite import load_planned
 from harness.records import derived
 from harness.records.derived import DerivedCache
+from harness.records.files import write_bytes
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.reporting.collect import collect_views
+from harness.reporting import collect
+from harness.reporting.collect import SuiteView, collect_views
 
 texts = st.text(max_size=6)
 numbers = st.none() | st.floats(allow_nan=True, allow_infinity=True)
@@ -94,6 +99,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Four records of a suite with one table, and an empty cache."""
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(registry, "_local", {})
+    # as if no code had been edited lately, these tests included
+    monkeypatch.setattr(derived, "STARTED", time.time_ns() + 3600 * 10**9)
     made = Store(tmp_path / "store")
     rng = np.random.default_rng(0)
     cells = []
@@ -245,10 +252,12 @@ def test_plugins_of_this_process_are_never_kept(
 def test_a_warning_is_given_each_time(store: Store, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = count_made(monkeypatch)
     store.file("records", f"{2:020x}", ".json").write_text("{")
-    for n in (1, 2):
-        monkeypatch.setattr("harness.records.store._warned", set())
+    for n in (1, 3):
+        monkeypatch.setattr("harness.records.store._warned", Counter())
         shown(store, capsys)
         assert len(made) == n
+        shown(store, capsys)  # in the same process, which has said it
+        assert len(made) == n + 1
 
 
 def test_a_cache_that_cant_be_written_changes_nothing(
@@ -261,7 +270,7 @@ def test_a_cache_that_cant_be_written_changes_nothing(
 
 def test_old_entries_go(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(derived, "MOST_FILES", 3)
-    kept = DerivedCache(store, tmp_path / "kept")
+    kept = DerivedCache(store, ["s"], tmp_path / "kept")
     for n in range(6):
         assert kept.get("s", "number", n, partial(abs, n)) == n
     assert len(list((tmp_path / "kept").rglob("*.json"))) == 3
@@ -275,3 +284,137 @@ def test_the_report_shows_the_same_from_the_cache(store: Store, monkeypatch: pyt
     assert repr(first.tables) == repr(second.tables)
     assert (first.plots, first.problems) == (second.plots, second.problems)
     assert render(second.tables[0], "terminal") + "\n" == built(store)
+
+
+def shown_values(view: SuiteView) -> list[float | None]:
+    return [entry.value for row in view.tables[0].rows for entry in row.entries]
+
+
+def test_a_record_that_comes_while_tables_are_made_is_in_no_kept_plot(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = partial(write, store, 3, [1] * 40)
+
+    def count_ok(view: SuiteView, store: Store) -> list[dict[str, str]]:
+        text = str(int((view.data["status"] == "ok").sum()))
+        return [{"name": "x", "title": "", "caption": "", "problem": "", "svg": text}]
+
+    def make_late(view: SuiteView, store: Store) -> Any:
+        tables = make_tables(view, store)
+        made()
+        return tables
+
+    store.remove(f"{3:020x}")
+    make_tables = collect._make_tables
+    monkeypatch.setattr(collect, "_draw_plots", count_ok)
+    monkeypatch.setattr(collect, "_make_tables", make_late)
+    assert [p.svg for p in collect_views(store, None)[0].plots] == ["3"]
+    monkeypatch.setattr(collect, "_make_tables", make_tables)
+    (view,) = collect_views(store, None)
+    assert [p.svg for p in view.plots] == ["4"]
+    assert shown_values(view)[-1] == 1.0
+
+
+def test_a_record_that_comes_after_the_frame_was_read_is_in_no_kept_table(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_early(store: Store, name: str) -> Any:
+        data = suite_frame(store, name)
+        write(store, 3, [1] * 40)
+        return data
+
+    store.remove(f"{3:020x}")
+    monkeypatch.setattr("harness.leaderboard.frame.suite_frame", read_early)
+    assert shown_values(collect.collect_tables(store, "s"))[-1] is None
+    monkeypatch.setattr("harness.leaderboard.frame.suite_frame", suite_frame)
+    assert shown_values(collect.collect_tables(store, "s"))[-1] == 1.0
+
+
+@pytest.mark.parametrize("late", ["record", "plan"])
+def test_what_changes_while_the_tables_of_another_suite_are_made_is_in_no_kept_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    plan = store.manifest("s") or {}
+    store.write_manifest({**plan["suite"], "name": "a"}, plan["cells"][:1])
+    changes = {"where": {"model": "*"}}  # of which the frames of all suites are read at first
+
+    def build_late(suite: Any, *more: Any) -> Any:
+        if suite.name == "a" and late == "record":
+            write(store, 3, [1] * 40)
+        elif suite.name == "a":
+            store.write_manifest(plan["suite"], plan["cells"][:2])
+        return build_tables(suite, *more)
+
+    monkeypatch.setattr("harness.leaderboard.build.build_tables", build_late)
+    before = stored_tables(store, None, changes)[1].to_dict()
+    monkeypatch.setattr("harness.leaderboard.build.build_tables", build_tables)
+    after = stored_tables(store, None, changes)[1].to_dict()
+    assert after != before
+    shutil.rmtree(Path(os.environ["HARNESS_CACHE"]))
+    assert after == stored_tables(store, None, changes)[1].to_dict()
+
+
+def test_a_record_replaced_within_one_tick_of_the_clock_is_noticed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = store.file("records", f"{3:020x}", ".json")
+    old = file.stat()
+    kept = DerivedCache(store, ["s"], tmp_path / "kept")
+
+    def replace() -> int:
+        write_bytes(file, file.read_bytes())
+        os.utime(file, ns=(old.st_atime_ns, old.st_mtime_ns))
+        return 1
+
+    assert kept.get("s", "number", None, replace) == 1
+    assert file.stat().st_size == old.st_size
+    assert not DerivedCache(store, ["s"], tmp_path / "kept").has("s", "number", None)
+
+
+def test_edited_code_of_a_namespace_package_is_noticed(
+    store: Store, capsys: Any, install: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = store.manifest("s") or {}
+    table = {"name": "t", "summary": "doubled", "decimals": 3}
+    store.write_manifest({"name": "s", "tables": [table]}, plan["cells"])
+    entry_points = {"harness.summaries": {"doubled": "bare_space.doubling:Doubled"}}
+    folder = Path(install("bare-package", entry_points, {})) / "bare_space"
+    folder.mkdir()
+    value = (store.read(f"{0:020x}") or record(0, 0.0)).metrics["top1"]
+    for factor in ("2", "30"):
+        (folder / "doubling.py").write_text(SUMMARY.replace("FACTOR", factor))
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+        for name in ("bare_space", "bare_space.doubling"):
+            sys.modules.pop(name, None)
+        forget(monkeypatch)
+        assert f"{int(factor) * value:.3f}" in shown(store, capsys)
+        assert str(folder) in derived._developed_roots()
+
+
+def test_removers_do_not_disturb_each_other(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(derived, "MOST_FILES", 1)
+    folder = tmp_path / "kept"
+    kept = DerivedCache(store, ["s"], folder)
+    scan = derived._scan
+
+    def scan_slowly(place: Path | str) -> Any:
+        found = scan(place)
+        for entry in found:
+            if entry.name.endswith(".json") and str(folder) in entry.path:
+                Path(entry.path).unlink()  # by another process
+        return found
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    kept.get("s", "number", 0, lambda: 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(derived, "_scan", scan_slowly)
+        assert kept.get("s", "number", 1, lambda: 1) == 1
+    for n in range(2, 5):
+        kept.get("s", "number", n, partial(abs, n))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        derived._remove_oldest(folder)

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ import pytest
 
 import harness
 from harness.contract.running import Job, Result
+from harness.leaderboard.build import build_tables
+from harness.leaderboard.stored import stored_tables
 from harness.planning.plan import Choice, make_plan
 from harness.planning.suite import parse_suite
+from harness.records import derived
 from harness.records.files import locked
 from harness.records.index import read_frame
 from harness.records.record import Record
@@ -418,3 +422,26 @@ def test_a_run_that_only_skipped_was_in_vain_whenever_that_turned_up(toys: Any, 
     )
     assert go(store, models=["gone", "toy"]).in_vain is None
     assert go(store, models=["gone", {"plugin": "toy", "mode": "fails"}]).in_vain is None
+
+
+def test_only_a_whole_run_leaves_its_tables_to_the_cache(
+    toys: Any, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(derived, "_registered_here", lambda: False)  # as if the toys were installed
+    monkeypatch.setattr(derived, "STARTED", time.time_ns() + 3600 * 10**9)
+    models = [{"plugin": "toy", "bias": 0.1 * n, "label": f"m{n}"} for n in range(3)]
+    tables = [{"name": "t", "values": ["score"]}]
+    whole = go(store, models=models, tables=tables)
+    plain = [t.to_dict() for t in build_tables(whole.plan.suite, whole.frame(), store)]
+    assert [t.to_dict() for t in whole.tables()] == plain
+    part = go(store, Choice(models=["m1"]), models=models, tables=tables)
+    assert [row.header for row in part.tables()[0].rows] == [("m1",)]
+
+    def refuse(*given: Any) -> None:
+        raise AssertionError("made again")
+
+    monkeypatch.setattr("harness.leaderboard.build.build_tables", refuse)
+    assert [t.to_dict() for t in stored_tables(store, "s", {})] == plain
+    with pytest.raises(AssertionError, match="made again"):
+        part.tables()
