@@ -16,7 +16,11 @@ PAGES = {
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
     "results.md": "results/README.md",
-    "results/robustness.md": "results/robustness.md",
+    **{
+        f"results/{file.name}": f"results/{file.name}"
+        for file in sorted((ROOT / "results").glob("*.md"))
+        if file.name != "README.md"
+    },
     **{f"{room}.md": f"{room}/README.md" for room in ROOMS},
 }
 
