@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.comparing.sides import PARTS, SideCell
 from harness.contract.cells import canonical_json
+from harness.planning.given_labels import drop_versions
 from harness.planning.labels import SHORTENED
 from harness.records.record import Record
 
@@ -50,7 +51,7 @@ def different_parts(
 def find_other_meanings(a: SideCell, b: SideCell, expected: set[str]) -> dict[str, tuple[str, str]]:
     """Return what was written on each side for the model or data set, where one label stands for two things.
 
-    These are written in different ways and differ in more than a version.
+    They differ in more than a version, and in more of what was written than options.
     """
     found = {}
     for name in SHORTENED.values():
@@ -58,16 +59,10 @@ def find_other_meanings(a: SideCell, b: SideCell, expected: set[str]) -> dict[st
         if name in expected or label != b.at.get(name) or a.record is None or b.record is None:
             continue
         texts = [[t for t in cell.written.get(name, ()) if t != label] for cell in (a, b)]
-        one, other = (_decisive(r.cell.get(name)) for r in (a.record, b.record))
+        one, other = (drop_versions((r.cell.get(name) or {}).get("identity")) for r in (a.record, b.record))
         if texts[0] and texts[1] and not {*texts[0]} & {*texts[1]} and one != other:
             found[name] = (_shorten(texts[0][0]), _shorten(texts[1][0]))
     return found
-
-
-def _decisive(part: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a part's identity without versions."""
-    identity = (part or {}).get("identity") or {}
-    return {k: v for k, v in identity.items() if k not in ("distribution", "version", "code")}
 
 
 def _compare_provenance(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

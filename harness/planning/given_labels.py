@@ -7,11 +7,13 @@ the same identity (as the same data in another folder has).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.discovery.reference import Reference
+from harness.contract.cells import canonical_json
+from harness.discovery.reference import Reference, read_short
 from harness.records.redaction import redact
 
 
@@ -35,9 +37,20 @@ class GivenLabel:
         return hash_identity(identity) in self.identities
 
 
+def drop_versions(identity: Any) -> Any:
+    """Return a part's identity without the versions of it and of the plugins in its options."""
+    if isinstance(identity, list):
+        return [drop_versions(v) for v in identity]
+    if not isinstance(identity, Mapping):
+        return identity
+    left_out = ("distribution", "version", "code") if "plugin" in identity else ()
+    return {k: drop_versions(v) for k, v in identity.items() if k not in left_out}
+
+
 def hash_identity(identity: str) -> str:
-    """Return a short hash of a part's identity."""
-    return hashlib.sha256(identity.encode()).hexdigest()[:20]
+    """Return a short hash of a part's identity, which an upgrade of its plugin does not change."""
+    text = canonical_json(drop_versions(json.loads(identity)))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def read_given_labels(plan: Mapping[str, Any] | None) -> dict[str, dict[str, GivenLabel]]:
@@ -52,8 +65,16 @@ def read_given_labels(plan: Mapping[str, Any] | None) -> dict[str, dict[str, Giv
             label: None for cell in (plan or {})["cells"] if isinstance(label := cell["at"].get(name), str)
         }
         given[name] = {
-            label: GivenLabel(tuple(written.get(label) or (label,)), tuple(identities.get(label) or ()))
+            label: GivenLabel(
+                _drop_values(written.get(label) or (label,)), tuple(identities.get(label) or ())
+            )
             for label in labels
             if label
         }
     return given
+
+
+def _drop_values(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return references as written in full, without those texts that are the value of another alone."""
+    values = {short.value for text in texts if (short := read_short(text))}
+    return tuple(text for text in texts if text not in values)

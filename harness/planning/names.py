@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Part
 from harness.contract.declared import ask
-from harness.discovery.reference import Reference, parse_short
-from harness.errors import SuiteError
+from harness.discovery import registry
+from harness.discovery.reference import Reference, read_short
 from harness.planning.given_labels import GivenLabel, hash_identity, read_given_labels
 from harness.planning.labels import SHORTENED, label_references
 
@@ -28,8 +28,9 @@ def plan_names(plan: Plan) -> dict[str, dict[str, Any]]:
     identities: dict[str, dict[str, list[str]]] = {name: {} for name in SHORTENED.values()}
     for part in parts:
         if part.kind in SHORTENED:
-            hashes = identities[SHORTENED[part.kind]].setdefault(part.label, [])
-            hashes += [h for h in (hash_identity(part.identity),) if h not in hashes]
+            if not (part.missing or part.problem):  # absent data have no content to be known by
+                hashes = identities[SHORTENED[part.kind]].setdefault(part.label, [])
+                hashes += [h for h in (hash_identity(part.identity),) if h not in hashes]
             known = references[SHORTENED[part.kind]].setdefault(part.label, [])
             known += [text for text in part.written if text not in known]
     kept = {name: {k: v for k, v in found.items() if v != [k]} for name, found in references.items()}
@@ -70,38 +71,44 @@ def move_collisions(
 ) -> None:
     """Give cells of an earlier plan another label if theirs now stands for something else, with a remark.
 
-    `before` is changed in place. Its cells at the place of one of the new `cells` are left to be replaced.
+    If what is written is the same, and its content differs, they keep it, with a remark. `before` is changed in
+    place. Its cells at the place of one of the new `cells` are left to be replaced.
     """
-    old = read_given_labels(before)
-    new = read_given_labels({"cells": cells, **names})
+    old, new = read_given_labels(before), read_given_labels({"cells": cells, **names})
     places = {repr(sorted(c["at"].items(), key=str)) for c in cells}
-    for name, labels in new.items():
-        known = old.get(name, {})
-        unlike = [label for label in labels if label in known and not known[label].is_same(labels[label])]
+    kept = [c for c in before["cells"] if repr(sorted(c["at"].items(), key=str)) not in places]
+    for kind, name in SHORTENED.items():
+        known, labels, what = old.get(name, {}), new.get(name, {}), registry.singular(kind)
         taken = dict.fromkeys([*known, *labels])
-        for label in unlike:
+        for label in [label for label in labels if label in known]:
+            mine = [cell for cell in kept if cell["at"].get(name) == label]
+            if known[label].is_same(labels[label]):
+                one, other = {*known[label].identities}, {*labels[label].identities}
+                if one and other and not one & other:
+                    _remark(mine, f"{what} '{label}' had other content when this was planned than it has now")
+                continue
             moved = _name_apart(known[label], taken)
             taken[moved] = None
             for key in ("references", "identities"):
-                kept = before.get(key, {}).get(name, {})
-                if label in kept:
-                    kept[moved] = kept.pop(label)
-            for cell in before["cells"]:
-                if cell["at"].get(name) == label and repr(sorted(cell["at"].items(), key=str)) not in places:
-                    cell["at"] = {**cell["at"], name: moved}
-                    text = (
-                        f"{name} '{moved}' was called '{label}' when it was planned, which now is another one"
-                    )
-                    cell["remarks"] = [*cell.get("remarks", ()), text]
+                facts = before.get(key, {}).get(name, {})
+                if label in facts:
+                    facts[moved] = facts.pop(label)
+            for cell in mine:
+                cell["at"] = {**cell["at"], name: moved}
+            _remark(
+                mine, f"{what} '{moved}' was called '{label}' when it was planned, which now is another one"
+            )
+
+
+def _remark(cells: Iterable[dict[str, Any]], text: str) -> None:
+    for cell in cells:
+        cell["remarks"] = [*dict.fromkeys([*cell.get("remarks", ()), text])]
 
 
 def _name_apart(given: GivenLabel, taken: Mapping[str, Any]) -> str:
     """Return a label for a thing whose own one is taken, from what was written for it."""
     text = given.written[0]
-    try:
-        reference = parse_short(text)
-    except SuiteError:
-        reference = Reference(text)
+    reference = read_short(text) or Reference(text)
     return label_references([[reference]], {f"taken {n}": label for n, label in enumerate(taken)})[
         reference.key
     ]

@@ -217,22 +217,44 @@ def test_a_suites_label_for_another_thing_moves_the_earlier_cells(folders: Any, 
     assert shown(store) == {"cars": {"/x/cars"}, "b/pets": {"/b/pets"}, "pets": {"/c/pets"}}
     (moved,) = [c for c in (store.manifest("s") or {})["cells"] if c["at"]["dataset"] == "b/pets"]
     assert moved["remarks"] == [
-        "dataset 'b/pets' was called 'pets' when it was planned, which now is another one"
+        "data set 'b/pets' was called 'pets' when it was planned, which now is another one"
     ]
+
+
+def test_a_changed_option_under_a_given_label_mixes_no_row(folders: Any, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    for seed, part in ((0, 1), (1, 2)):
+        ours = {"plugin": "folder:/a/pets", "label": "ours", "part": part}
+        run(suite(ours), store, choice=Choice(seeds=[seed]), installed_listeners=False)
+    found = [(c["at"]["dataset"], c["at"]["seed"]) for c in (store.manifest("s") or {})["cells"]]
+    assert found == [("pets", 0), ("ours", 1)]
 
 
 def test_the_same_content_keeps_its_label_elsewhere(toys: Any, tmp_path: Path) -> None:
     class AtPath(toys.Data):  # type: ignore[misc]
         def __init__(self, root: Path) -> None:
             super().__init__()
+            self.root = root
 
         def fingerprint(self) -> str:
-            return "always the same"
+            return f"{content} {self.root.name}"
 
+    content = "the same"
     harness.register("datasets", "folder", AtPath)
     store = Store(tmp_path / "store")
     assert add(store, "folder:/a/pets", only="toy") == ["cars", "pets"]
     assert add(store, "folder:/b/pets", only="toy") == ["cars", "pets"]
+    content = "changed"
+    assert add(store, "folder:/b/pets", only="toy", seeds=[1]) == ["cars", "pets"]
+    cells = (store.manifest("s") or {})["cells"]
+    said = {(c["at"]["dataset"], c["at"]["seed"]): c.get("remarks") for c in cells}
+    assert said == {
+        **{
+            (name, 0): [f"data set '{name}' had other content when this was planned than it has now"]
+            for name in ("cars", "pets")
+        },
+        **{(name, 1): None for name in ("cars", "pets")},
+    }
 
 
 def test_patterns_mean_labels_before_what_was_written(folders: Any, tmp_path: Path) -> None:
