@@ -276,7 +276,7 @@ def test_patterns_mean_labels_before_what_was_written(folders: Any, tmp_path: Pa
     store = Store(tmp_path / "store")
     run(whole, store, installed_listeners=False)
     data = suite_frame(store, "s")
-    for pattern, found in {
+    for pattern, meant in {
         "pets": {"pets"},
         "*pets*": {"pets"},
         "*part=3*": set(),
@@ -284,11 +284,11 @@ def test_patterns_mean_labels_before_what_was_written(folders: Any, tmp_path: Pa
         "/data/cars": {"cars"},
     }.items():
         assert (
-            set(select_records(data, TableSpec(name="t", where={"dataset": pattern}))["at.dataset"]) == found
+            set(select_records(data, TableSpec(name="t", where={"dataset": pattern}))["at.dataset"]) == meant
         )
         side = Side("A", store, {"dataset": pattern})
-        if found:
-            assert {c.at["dataset"] for c in side.cells()} == found
+        if meant:
+            assert {c.at["dataset"] for c in side.cells()} == meant
         else:
             with pytest.raises(CompareError, match="nothing has"):
                 side.cells()
