@@ -43,7 +43,9 @@ def plan(
     """
     with trusting_mtime(trust_mtime), data_root_at(data_root):
         place = Store(store or default_store())
-        found = make_plan(_find_suite(suite, set), _choose(choices), () if fresh else place.done())
+        meant = _find_suite(suite, set)
+        done = () if fresh else place.done()
+        found = make_plan(meant, _choose(choices), done, place.manifest(meant.name))
         if not fresh:
             note_evidence(found, place)
         return found

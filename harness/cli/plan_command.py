@@ -29,7 +29,10 @@ def main(given: argparse.Namespace) -> int:
     store = open_store(given)
     done = set() if given.fresh else store.done()
     with redirect_prints(given), data_settings(given):
-        plans = [make_plan(suite, parse_choice(given), done) for suite in load_suites(given)]
+        plans = [
+            make_plan(suite, parse_choice(given), done, store.manifest(suite.name))
+            for suite in load_suites(given)
+        ]
     for plan in plans if not given.fresh else ():
         note_evidence(plan, store)
     if given.json:

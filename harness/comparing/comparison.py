@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.comparing.conditions import different_conditions
-from harness.comparing.evidence import Evidence, SampleTables, gather_evidence
+from harness.comparing.conditions import different_conditions, find_other_meanings
+from harness.comparing.evidence import Evidence, SampleTables, gather_evidence, no_evidence
 from harness.comparing.remarks import MatchedRemark, RemarkCounts
 from harness.comparing.sides import (
     CompareError,
@@ -204,6 +204,7 @@ def _compare_cell(
     warned: Counter[tuple[str, str, str]],
 ) -> None:
     cell = _first_identity(a, without)
+    other_data = ""
     for seed in sorted({*a, *b}, key=str):
         states = [s[seed].status if seed in s else "absent" for s in (a, b)]
         if "absent" not in states and states != ["ok", "ok"]:
@@ -212,6 +213,10 @@ def _compare_cell(
         if states == ["ok", "ok"] and one and other:
             result.matched += 1
             warned.update(different_conditions(one, other, without))
+            meanings = find_other_meanings(a[seed], b[seed], without)
+            warned.update((f"what '{cell[name]}' stands for", *texts) for name, texts in meanings.items())
+            if texts := meanings.get("dataset"):
+                other_data = f"'{cell['dataset']}' is other data: {texts[0]} in A, {texts[1]} in B"
     good = [{s: c.record for s, c in side.items() if c.record and c.status == "ok"} for side in (a, b)]
     if not good[0] or not good[1]:
         return
@@ -222,7 +227,10 @@ def _compare_cell(
             if any(having):
                 result.lacking.append((cell, metric))
             continue
-        evidence = gather_evidence(metric, having[0], having[1], *samples)
+        # equal ids of other data's samples would pair what has nothing in common
+        evidence = (
+            no_evidence(other_data) if other_data else gather_evidence(metric, having[0], having[1], *samples)
+        )
         p, test = evidence.test()
         sample = next(iter(having[0].values()))
         mean_a, mean_b = (float(np.mean([r.metrics[metric] for r in side.values()])) for side in having)

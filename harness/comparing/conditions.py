@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.comparing.sides import PARTS
+from harness.comparing.sides import PARTS, SideCell
 from harness.contract.cells import canonical_json
+from harness.planning.given_labels import drop_versions
+from harness.planning.labels import SHORTENED
 from harness.records.record import Record
 
 SETTINGS = {"precision": "precision", "images": "images mode", "limit": "limit on samples"}
@@ -44,6 +46,23 @@ def different_parts(
     options = [p.get("options") or {} for p in (one, other)]
     for key in sorted(options[0].keys() | options[1].keys()):
         yield from _compare_values(f"{name}: option {key}", options[0].get(key), options[1].get(key))
+
+
+def find_other_meanings(a: SideCell, b: SideCell, expected: set[str]) -> dict[str, tuple[str, str]]:
+    """Return what was written on each side for the model or data set, where one label stands for two things.
+
+    They differ in more than a version, and in more of what was written than options.
+    """
+    found = {}
+    for name in SHORTENED.values():
+        label = a.at.get(name)
+        if name in expected or label != b.at.get(name) or a.record is None or b.record is None:
+            continue
+        texts = [[t for t in cell.written.get(name, ()) if t != label] for cell in (a, b)]
+        one, other = (drop_versions((r.cell.get(name) or {}).get("identity")) for r in (a.record, b.record))
+        if texts[0] and texts[1] and not {*texts[0]} & {*texts[1]} and one != other:
+            found[name] = (_shorten(texts[0][0]), _shorten(texts[1][0]))
+    return found
 
 
 def _compare_provenance(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -116,7 +116,7 @@ def gather_evidence(metric: str, a: Records, b: Records, in_a: SampleTables, in_
     shared = sorted(set(a) & set(b), key=str)
     values = [np.array([r.metrics[metric] for r in (x[s] for s in shared)]) for x in (b, a)]
     if not all(math.isfinite(r.metrics[metric]) for side in (a, b) for r in side.values()):
-        return _no_evidence(f"{metric} is not a finite number everywhere")
+        return no_evidence(f"{metric} is not a finite number everywhere")
     same_seeds = set(a) == set(b)
     if same_seeds and all(_are_identical(metric, a[s], b[s], in_a, in_b) for s in shared):
         n = a[shared[0]].count or 1
@@ -128,7 +128,7 @@ def gather_evidence(metric: str, a: Records, b: Records, in_a: SampleTables, in_
         return Evidence("seeds", values[0], values[1], f"paired by seed only: {by_sample}")
     if not same_seeds:
         by_sample += f"; seeds differ: {_list_seeds(a)} in A, {_list_seeds(b)} in B"
-    return _no_evidence(by_sample)
+    return no_evidence(by_sample)
 
 
 def _pair_by_sample(
@@ -226,7 +226,8 @@ def _crossed_p(differences: Floats) -> float | None:
     return min(1.0, math.exp(high))
 
 
-def _no_evidence(reason: str) -> Evidence:
+def no_evidence(reason: str) -> Evidence:
+    """Return evidence without any pairs, for this reason."""
     return Evidence("none", np.zeros(0), np.zeros(0), reason)
 
 

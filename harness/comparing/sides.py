@@ -9,8 +9,8 @@ from typing import Any
 from harness.contract.cells import canonical_json
 from harness.discovery.reference import parse_value
 from harness.errors import HarnessError, did_you_mean
-from harness.planning.expansion import matches
 from harness.planning.labels import SHORTENED, shorten_old_labels
+from harness.planning.patterns import find_meant, matches
 from harness.records.record import Record
 from harness.records.store import Store
 
@@ -33,7 +33,7 @@ class SideCell:
     planned: tuple[str, ...] = ()
     """The plan's remarks."""
     written: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What was written for its model and data set, by which patterns find it, too."""
+    """What was written for its model and data set, by which a selection finds it if no label matches."""
 
     @property
     def remarks(self) -> list[str]:
@@ -44,10 +44,6 @@ class SideCell:
     def names(self) -> dict[str, Any]:
         """Everything a selection can name: the suite, coordinates, and tags as `tag.…`."""
         return {"suite": self.suite, **self.at, **{f"tag.{k}": v for k, v in self.tags.items()}}
-
-    def matches(self, name: str, pattern: Any) -> bool:
-        """Return whether a coordinate or tag matches a pattern, by its label or by what was written for it."""
-        return any(matches(pattern, value) for value in (self.names.get(name), *self.written.get(name, ())))
 
     @property
     def status(self) -> str:
@@ -88,7 +84,7 @@ class Side:
             name = key if key in known else f"tag.{key}"
             if name not in known:
                 raise CompareError(f"{self.name}: no coordinate or tag '{key}'{did_you_mean(key, known)}")
-            kept = [c for c in found if c.matches(name, pattern)]
+            kept = _select(found, name, pattern)
             if not kept:
                 present = {str(c.names.get(name)) for c in found}
                 raise CompareError(
@@ -97,6 +93,20 @@ class Side:
                 )
             found = kept
         return found
+
+
+def _select(cells: Sequence[SideCell], name: str, pattern: Any) -> list[SideCell]:
+    """Return the cells whose coordinate or tag matches a pattern: by label, else by exactly what was written."""
+    values = [c.names.get(name) for c in cells]
+    written: dict[str, set[str]] = {}
+    for value, cell in zip(values, cells, strict=True):
+        written.setdefault(str(value), set()).update(cell.written.get(name, ()))
+    meant = find_meant(pattern, dict.fromkeys(v for v in values if isinstance(v, str)), written)
+    return [
+        c
+        for v, c in zip(values, cells, strict=True)
+        if (v in meant if isinstance(v, str) else matches(pattern, v))
+    ]
 
 
 def parse_selection(texts: Sequence[str], option: str) -> dict[str, Any]:

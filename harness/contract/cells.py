@@ -46,12 +46,7 @@ class Part:
     nested: tuple[Part, ...] = ()
     """The plugins that its options name; their `object` is what the factory received."""
     written: tuple[str, ...] = ()
-    """The reference as written: in short form, and its value alone; patterns find it by these, too."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The texts that mean it in a pattern: its label, and what was written."""
-        return (self.label, *self.written)
+    """The reference as written: in short form, and its value alone; they mean it where no label matches."""
 
 
 def canonical_json(value: Any) -> str:

@@ -18,8 +18,8 @@ from harness.discovery.reference import parse_references
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.entries import METRIC
 from harness.leaderboard.frame import find_coordinate
-from harness.planning.expansion import matches
 from harness.planning.labels import Labels
+from harness.planning.patterns import matches
 from harness.planning.suite import Entry, Experiment, PlotSpec, Suite, TableSpec
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def check_where(
         if not found:
             raise SuiteError(f"{shown} {name}: no coordinate or tag is called so{did_you_mean(name, names)}")
         for one in pattern if isinstance(pattern, list) else [pattern]:
-            if not any(matches(one, value) for value in [*known.values(), *written]):
+            if one not in written and not any(matches(one, value) for value in known.values()):
                 raise SuiteError(
                     f"{shown} {name}={one}: no cell of suite {' or '.join(map(repr, frames))} has it"
                     f"{did_you_mean(str(one), known)}"
@@ -218,8 +218,9 @@ class LayoutChecker:
             tag = self.tags.get(name.removeprefix("tag."))
             known = self.values.get(name) or (tag if self.whole else None)
             for one in pattern if isinstance(pattern, list) and known else [pattern] if known else []:
-                names = [*known.values(), *self.written.get(name, ())] if known else ()
-                if known and not any(matches(one, value) for value in names):
+                if one in self.written.get(name, ()):
+                    continue
+                if known and not any(matches(one, value) for value in known.values()):
                     near = did_you_mean(str(one), known)
                     self.doubts.append(f"{place}, where: no cell has {name} = {one!r}{near}")
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.contract.remarks import relabel_remarks
-from harness.planning.expansion import matches
+from harness.planning.patterns import find_meant, matches
 from harness.records.index import LISTS
 from harness.records.index import read_frame as indexed
 from harness.records.store import Store
@@ -94,25 +94,17 @@ def find_coordinate(data: pd.DataFrame, name: str) -> str | None:
 
 
 def match_coordinate(data: pd.DataFrame, name: str, pattern: Any) -> NDArray[np.bool_]:
-    """Return which rows match a pattern in a coordinate, a tag or a column, by their labels or references.
+    """Return which rows match a pattern in a coordinate, a tag or a column.
 
-    A model or data set also matches by what was written for it in the suite. Raises KeyError for an unknown
-    name.
+    A model or data set is meant by its label; if no label matches, by exactly what was written for it in the
+    suite. Raises KeyError for an unknown name.
     """
     column = find_coordinate(data, name) or name
-    known: dict[str, bool] = {}  # labels repeat: each is matched once
-
-    def match(value: Any) -> bool:
-        if not isinstance(value, str):
-            return matches(pattern, value)
-        if value not in known:
-            known[value] = matches(pattern, value)
-        return known[value]
-
-    hits = [match(value) for value in data[column]]
-    if written := data.attrs.get("references", {}).get(name):
-        meant = {label for label, texts in written.items() if any(map(match, texts))}
-        hits = [hit or value in meant for hit, value in zip(hits, data[column], strict=True)]
+    values = list(data[column])
+    texts = dict.fromkeys(v for v in values if isinstance(v, str))  # labels repeat: each is matched once
+    written = data.attrs.get("references", {}).get(name) or {}
+    meant = find_meant(pattern, dict.fromkeys([*texts, *written]), written)
+    hits = [v in meant if isinstance(v, str) else matches(pattern, v) for v in values]
     return np.array(hits, dtype=bool)
 
 

@@ -18,7 +18,7 @@ from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table, empty_table
 from harness.leaderboard.titles import describe_number, title_coordinate
 from harness.leaderboard.value_intervals import extend_caption
-from harness.planning.expansion import matches
+from harness.planning.patterns import matches
 from harness.planning.suite import TableSpec
 
 if TYPE_CHECKING:

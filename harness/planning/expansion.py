@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
@@ -21,6 +20,7 @@ from harness.discovery.reference import RESERVED, Reference, complete_entry, par
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
 from harness.planning.evidence_matching import find_evidence_classes, match_evidence_classes, name_apart
 from harness.planning.labels import SHORTENED, Labels
+from harness.planning.patterns import matches
 from harness.planning.suite import Entry, Experiment, Rule, Suite
 
 PRECISIONS, IMAGES = ("float32", "bfloat16", "float16"), ("exact", "fast")
@@ -227,7 +227,9 @@ class Expansion:
         if only and not chosen:
             self.empty = True
         typed = [r for r in chosen if not any(r is o for o in own)]
-        self.labels.add(kind, typed)
+        self.labels.add(
+            kind, typed, lambda r: self.resolver.resolve(kind, r, f"{self.where}, {kind}", None).identity
+        )
         parts = self._resolve(kind, chosen, kind, typed)
         unique = list({id(p): p for p in parts}.values())
         for label, count in Counter(p.label for p in unique).items():
@@ -317,13 +319,12 @@ class Expansion:
                 f"{given}: leave the metric out, or use a protocol that provides {read}"
             )
 
-    @staticmethod
-    def _matches(rule: Rule, cell: Cell) -> bool:
+    def _matches(self, rule: Rule, cell: Cell) -> bool:
         coordinates = {**cell.coordinates, **cell.tags}
         given = {k: v for k, v in rule.model_dump(exclude={"axes"}).items() if v is not None}
-        names = {name: part.names for name in ("model", "dataset") if (part := getattr(cell, name))}
+        parts = {name: part for name in SHORTENED.values() if (part := getattr(cell, name))}
         return all(
-            any(matches(v, value) for value in names.get(k, (coordinates.get(k),)))
+            self.labels.match_part(parts[k], v) if k in parts else matches(v, coordinates.get(k))
             for k, v in {**given, **rule.axes}.items()
         )
 
@@ -343,12 +344,3 @@ def find_refusal(
     cannot = ask(protocol, "cannot")
     found: str | None = cannot(model, dataset, method, axes) if cannot else None
     return found
-
-
-def matches(pattern: Any, value: Any) -> bool:
-    """Return whether a value matches a pattern: a text with `*`, a value, or a list of these."""
-    if isinstance(pattern, list):
-        return any(matches(p, value) for p in pattern)
-    if isinstance(pattern, str) and value is not None:
-        return fnmatchcase(str(value), pattern) or str(value) == pattern
-    return bool(pattern == value)

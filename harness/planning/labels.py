@@ -9,17 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from fnmatch import fnmatchcase
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.discovery.reference import Reference, parse_references
 from harness.errors import SuiteError
+from harness.planning.patterns import find_meant
 
 if TYPE_CHECKING:
+    from harness.contract.cells import Part
+    from harness.planning.given_labels import GivenLabel
     from harness.planning.suite import Suite
 
 SHORTENED = {"models": "model", "datasets": "dataset"}
 """Kinds with short labels, and their coordinates; a metric's label names its number in records."""
+
+KINDS = {**SHORTENED, "methods": "method", "metrics": "metric"}
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".th", ".npz", ".onnx")
 DATA = (".csv", ".tsv", ".parquet", ".npy", ".h5", ".json", ".jsonl", ".txt", ".zip", ".tar", ".tgz", ".gz")
@@ -84,7 +89,7 @@ def label_references(
     """Return a label for every reference, by its `key`; equal ones in several groups share it.
 
     Two references of one group never share a label, unless it was given to both; nor do two of any groups
-    whose values differ. They are told apart by more parts of their paths, else by the options in which they
+    that differ in value or options. They are told apart by more parts of their paths, else by the options in which they
     differ. `fixed` are labels given before: they stay, and are taken.
     """
     fixed = fixed or {}
@@ -112,7 +117,7 @@ def _must_differ(
     if any(k in fixed for k in keys):
         return True
     together = any(len({r.key for r in group} & set(keys)) > 1 for group in groups)
-    return together or len({distinct[k].shown for k in keys}) > 1
+    return together or len({replace(distinct[k], label=None, tags={}).key for k in keys}) > 1
 
 
 def _tell_apart(references: Sequence[Reference], taken: set[str]) -> dict[str, str]:
@@ -149,31 +154,75 @@ def _shorten_value(value: Any, parts: int) -> str:
 
 
 class Labels:
-    """The labels of a suite's models and data sets, and of those that a command adds."""
+    """The labels of a suite's models and data sets, and of those that a command adds.
 
-    def __init__(self, suite: Suite) -> None:
+    `given` are the labels of the store's plan of the suite (`read_given_labels`): what a command adds gets the
+    label that it had, and none that stands for something else.
+    """
+
+    def __init__(self, suite: Suite, given: Mapping[str, Mapping[str, GivenLabel]] | None = None) -> None:
         self._labels: dict[str, dict[str, str]] = {}
-        for kind, coordinate in SHORTENED.items():
+        self._written: dict[str, dict[str, set[str | None]]] = {}
+        self._meant: dict[tuple[str, str], set[str]] = {}
+        self._given = {kind: (given or {}).get(name, {}) for kind, name in SHORTENED.items()}
+        for kind, coordinate in KINDS.items():
             groups = []
             for grid in suite.grids:
-                extra = [getattr(e, coordinate) for e in grid.include]
+                extra = [getattr(e, coordinate, None) for e in grid.include]
                 entries = [*getattr(grid, kind), *(entry for entry in extra if entry is not None)]
                 groups.append([r for entry in entries for r in _read_entry(entry)])
-            self._labels[kind] = label_references(groups)
+            if kind in SHORTENED:
+                self._labels[kind] = label_references(groups)
+            self._keep_written(kind, [r for group in groups for r in group])
 
-    def add(self, kind: str, references: Sequence[Reference]) -> None:
-        """Label references beside the suite's own, whose labels stay."""
+    def add(
+        self, kind: str, references: Sequence[Reference], identify: Callable[[Reference], str] | None = None
+    ) -> None:
+        """Label references beside the suite's own, whose labels stay.
+
+        `identify` returns the identity of a reference; it is asked if the label is taken by another text.
+        """
         if kind in SHORTENED:
-            self._labels[kind] = label_references([references], self._labels[kind])
+            own, given = self._labels[kind], self._given[kind]
+            new = {r.key: r for r in references if r.key not in own}
+            known = dict(own)
+            for label, thing in given.items():
+                had = next((k for k, r in new.items() if thing.is_written(r) and k not in known), None)
+                if had and label not in own.values():
+                    known[had] = label
+            for key, label in label_references([references], known).items():
+                free = key not in known and label in given and label not in known.values()
+                if free and identify and given[label].is_identified(identify(new[key])):
+                    known[key] = label
+            taken = {f"given {label}": label for label in given}
+            found = label_references([references], known | taken)
+            self._labels[kind] = {key: label for key, label in found.items() if key not in taken}
+        self._keep_written(kind, references)
 
     def label(self, kind: str, reference: Reference) -> str:
         """Return the label of a reference."""
         return self._labels.get(kind, {}).get(reference.key) or reference.shown
 
-    def match(self, kind: str, reference: Reference, pattern: str) -> bool:
-        """Return whether a pattern means a reference: by its label, its value, or all that was written."""
-        names = (self.label(kind, reference), reference.shown, reference.text, reference.value or "")
-        return any(fnmatchcase(name, pattern) or name == pattern for name in names)
+    def match(self, kind: str, reference: Reference, pattern: Any) -> bool:
+        """Return whether a pattern means a reference: by label; if it meets none, by exactly what was written."""
+        return self._means(kind, pattern, self.label(kind, reference))
+
+    def match_part(self, part: Part, pattern: Any) -> bool:
+        """Return whether a pattern means a part, as `match` does."""
+        return self._means(part.kind, pattern, part.label)
+
+    def _means(self, kind: str, pattern: Any, label: str) -> bool:
+        key = (kind, repr(pattern))
+        if key not in self._meant:
+            written = self._written.get(kind, {})
+            self._meant[key] = find_meant(pattern, written, written)
+        return label in self._meant[key]
+
+    def _keep_written(self, kind: str, references: Iterable[Reference]) -> None:
+        for r in references:
+            texts = self._written.setdefault(kind, {}).setdefault(self.label(kind, r), set())
+            texts |= {r.shown, r.text, r.value}
+        self._meant.clear()
 
 
 def _read_entry(entry: Any) -> list[Reference]:

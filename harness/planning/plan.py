@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from harness.leaderboard.checking import check_layouts
 from harness.planning.defaults import check_defaults
 from harness.planning.editions import MARK
 from harness.planning.expansion import Choice, Expansion
+from harness.planning.given_labels import read_given_labels
 from harness.planning.labels import Labels
 from harness.planning.suite import Suite
 
@@ -153,11 +154,18 @@ def note_evidence(plan: Plan, store: Store) -> None:
             plan.evidence[cell.id] = kept[0].missing or ""
 
 
-def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = ()) -> Plan:
+def make_plan(
+    suite: Suite,
+    choice: Choice | None = None,
+    done: Iterable[str] = (),
+    labelled: Mapping[str, Any] | None = None,
+) -> Plan:
     """Expand a suite to cells, without loading a model or a sample.
 
-    `done` holds the ids of cells that need not run again. Raises SuiteError, OptionError or
-    PluginNotFound if there can be no plan at all; a cell that can't work is in the plan, skipped.
+    `done` holds the ids of cells that need not run again. `labelled` is the store's plan of the suite
+    (`Store.manifest`): what the choice adds keeps the label that it had there, and gets none that stands for
+    something else. Raises SuiteError, OptionError or PluginNotFound if there can be no plan at all; a cell that
+    can't work is in the plan, skipped.
     """
     choice = choice or Choice()
     finished = set(done)
@@ -174,7 +182,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
         if name not in names:
             raise SuiteError(f"suite {suite.name}: no experiment '{name}'{did_you_mean(name, names)}")
     doubts = check_defaults(suite, choice.named_plugins)
-    labels = Labels(suite)
+    labels = Labels(suite, read_given_labels(labelled))
     for grid in grids:
         if choice.experiments and grid.name not in choice.experiments:
             continue

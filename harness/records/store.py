@@ -227,7 +227,7 @@ class Store:
     ) -> None:
         """Write the suite as planned: its own content, and id and coordinates of its cells.
 
-        `names` may hold `references`, what was written for each label of a `model` or `dataset`, and `titles`,
+        `names` may hold `references` and `identities`, what each label of a `model` or `dataset` stands for, and `titles`,
         what people call metrics, costs and axes.
         """
         name = str(suite["name"])

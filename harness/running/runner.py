@@ -14,7 +14,7 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references, parse_short
 from harness.errors import PluginBroken
 from harness.planning.labels import find_renamed
-from harness.planning.names import merge_names
+from harness.planning.names import merge_names, move_collisions
 from harness.planning.plan import Choice, Plan, make_plan
 from harness.planning.suite import Suite, TableSpec
 from harness.records import provenance
@@ -56,7 +56,7 @@ def run(
 
     suite = _add_metrics_table(suite, choice.add_metrics if choice else ())
     events = Listeners([RunMarker(store.path), *listeners], installed_listeners)
-    plan = make_plan(suite, choice, () if fresh else store.done())
+    plan = make_plan(suite, choice, () if fresh else store.done(), store.manifest(suite.name))
     # importing torch takes seconds, for names that always work in vain
     if device not in ("auto", "cpu") and any(p.state == "run" for p in plan):
         from harness.running.devices import pick_device
@@ -101,6 +101,7 @@ def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
         if before:
             renamed = find_renamed(before["cells"], cells)
             before["cells"] = [c for n, c in enumerate(before["cells"]) if n not in renamed]
+            move_collisions(before, cells, names)
             names = merge_names(before, names)
             cells = list(({place(c): c for c in before["cells"]} | {place(c): c for c in cells}).values())
         store.write_manifest(suite, cells, names)

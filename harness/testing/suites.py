@@ -15,7 +15,7 @@ from harness.discovery.reference import parse_references, parse_short
 from harness.errors import HarnessError, did_you_mean
 from harness.leaderboard.checking import COSTS
 from harness.leaderboard.entries import METRIC
-from harness.planning.expansion import matches
+from harness.planning.patterns import matches
 from harness.planning.plan import Plan, make_plan
 from harness.planning.suite import Suite, TableSpec, load_suite_file
 from harness.testing.verdicts import NotChecked, Violation, expect

@@ -9,7 +9,7 @@ import pytest
 import harness
 from harness.contract.evidence import Predictions
 from harness.errors import OptionError, PluginNotFound, SuiteError
-from harness.planning.expansion import matches
+from harness.planning.patterns import matches
 from harness.planning.plan import Choice, Plan, make_plan
 from harness.planning.suite import parse_suite
 

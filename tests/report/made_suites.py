@@ -11,7 +11,7 @@ import harness_peft
 import harness_prompts
 import harness_robustness
 from harness.leaderboard.frame import suite_frame
-from harness.planning.expansion import matches
+from harness.planning.patterns import matches
 from harness.planning.plan import make_plan
 from harness.planning.suite import load_suite_file
 from harness.plotting.draw import draw_plots
