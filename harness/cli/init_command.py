@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the suite file (default: mine.toml)",
     )
+    parser.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="check and name the commands as with this option, which leaves out unreadable samples",
+    )
 
 
 def add_own_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +65,9 @@ def main(given: argparse.Namespace) -> int:
             name, models, datasets, given.metric or METRICS, given.split, check_class_names(given.class_names)
         )
         write_own_suite(content, given.out)
+        doubts = _check_suite(given)
+    for doubt in doubts:
+        print(f"harness: note: {doubt}", file=sys.stderr)
     if given.json:
         print_json({"file": str(given.out), "models": len(models), "datasets": len(datasets)})
         return 0
@@ -68,8 +77,24 @@ def main(given: argparse.Namespace) -> int:
     print(
         f"wrote {given.out}: {len(models)} {_plural('model', models)} on {len(datasets)} {_plural('data set', datasets)}"
     )
-    print(f"  harness plan {given.out}\n  harness run {given.out}")
+    words = [str(given.out), *(["--skip-unreadable"] if given.skip_unreadable else [])]
+    print(f"  {shlex.join(['harness', 'plan', *words])}\n  {shlex.join(['harness', 'run', *words])}")
     return 0
+
+
+def _check_suite(given: argparse.Namespace) -> list[str]:
+    """Return what `harness plan` says of the suite: why cells can't run, and what is assumed."""
+    from harness.cli.try_failures import name_flags
+    from harness.planning.plan import Choice, make_plan
+    from harness.planning.suite import load_suite_file
+
+    try:
+        plan = make_plan(load_suite_file(given.out), Choice(skip_unreadable=given.skip_unreadable))
+    except HarnessError as error:
+        return [f"can't run as it is: {error}"]
+    wrong = [p.reason for p in plan if p.state in ("skipped", "broken") and p.reason]
+    texts = [*(f"can't run as it is: {reason}" for reason in dict.fromkeys(wrong)), *plan.remarks]
+    return [name_flags(text) for text in texts]
 
 
 def name_suite(path: Path) -> str:
@@ -81,8 +106,10 @@ def name_suite(path: Path) -> str:
 
 def check_class_names(path: Path | None) -> Path | None:
     """Return the file of class names. Raises SuiteError if there is none."""
+    if path is not None and path.is_dir():
+        raise SuiteError(f"--class-names {path}: is a folder; expected a file with one name per line")
     if path is not None and not path.is_file():
-        raise SuiteError(f"--class-names {path}: no such file; expected one with a name per line")
+        raise SuiteError(f"--class-names {path}: no such file; expected one with one name per line")
     return path
 
 

@@ -220,8 +220,8 @@ class TimmModel:
             module.reset_classifier(classes)
         elif self.num_classes and weight is not None and classes != self.num_classes:
             raise OptionError(
-                f"{self._where}: checkpoint {path} has a head of {classes} classes, not of the "
-                f"{self.num_classes} requested (num_classes, class_names)"
+                f"{self._where}: checkpoint {path} has a head of {classes} outputs, "
+                f"but {self._outputs.describe_count(classes)}"
             )
         if not module.num_classes:
             left = [n for n in state if n.startswith(heads)] if heads else []

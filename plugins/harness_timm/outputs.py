@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import DataError, OptionError
 from harness.inference.classes import normalise_class_name
-from harness.inference.names_in_checkpoints import StoredNames, find_stored_names
+from harness.inference.names_in_checkpoints import StoredNames, find_stored_names, read_names
 from harness_timm.library_sources import package_folder
 
 RANDOM_HEAD = "its head is new, random and untrained: the head of the weights has another size"
@@ -85,10 +85,16 @@ class ClassOutputs:
             doubt = f"checkpoint {checkpoint} names its outputs in {len(fit)} ways ({some})"
         else:
             one = found[0]
-            doubt = (
-                f"checkpoint {checkpoint} names {len(one.names)} classes ({one}), num_classes is {self.count}"
-            )
+            doubt = f"checkpoint {checkpoint} names {len(one.names)} classes ({one}), but num_classes is {self.count}"
         return replace(self, doubt=f"{doubt}: give class_names")
+
+    def describe_count(self, size: int) -> str:
+        """Return which option says how many outputs there are, for a checkpoint's head of another `size`."""
+        if self.names is None or self.stored is not None:
+            return f"num_classes is {self.count}"
+        shown = ", ".join(f"'{name}'" for name in self.names[:3]) + (", …" if len(self.names) > 3 else "")
+        header = f"; is its first, '{self.names[0]}', a heading?" if len(self.names) == size + 1 else ""
+        return f"class_names has {len(self.names)} names ({shown}){header}"
 
     def explain_head(self, checkpoint: Path | None, size: int) -> str | None:
         """Return why a head of `size` outputs contradicts the names that the checkpoint holds, or None."""
@@ -139,9 +145,24 @@ def _digest(names: Sequence[str]) -> str:
 def _read_names(where: str, file: Path) -> list[str] | None:
     from harness_data.class_names import read_lines
 
+    if file.is_dir():
+        raise OptionError(f"{where}: class_names {file} is a folder, expected a file with one name per line")
     try:
-        return read_lines(file)
+        names = _read_mapping(file) or read_lines(file)
     except DataError as error:
         raise OptionError(
-            f"{where}: class_names must be a list, or a file with one name per line: {error}"
+            f"{where}: class_names must be a list, or a file with one name per line or {{name: index}} in JSON: {error}"
         ) from error
+    if names is not None and len(names) == 1 and "," in names[0] and file.suffix.lower() != ".json":
+        raise OptionError(f"{where}: class_names {file} is one line with commas, expected one name per line")
+    return names
+
+
+def _read_mapping(file: Path) -> list[str] | None:
+    """Return the names in a JSON file of {name: index}, torchvision's `class_to_idx`, or {index: name}; else None."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8-sig")) if file.suffix.lower() == ".json" else None
+    except (OSError, ValueError):
+        return None
+    names = read_names(found) if isinstance(found, dict) else None
+    return None if names is None else list(names)

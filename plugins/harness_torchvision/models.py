@@ -169,8 +169,8 @@ class TorchvisionModel:
                 _resize_head(module, self._head, weight.shape[0])
             if wanted is not None and weight is not None and wanted != weight.shape[0]:
                 raise OptionError(
-                    f"{self._where}: checkpoint {source} has a head of {weight.shape[0]} classes, not of the "
-                    f"{wanted} requested (num_classes)"
+                    f"{self._where}: checkpoint {source} has a head of {weight.shape[0]} outputs, "
+                    f"but {self._outputs.describe_count(weight.shape[0])}"
                 )
             load_weights(self._where, source, module, state)
         if self.num_classes is not None:

@@ -98,7 +98,9 @@ def test_names_that_contradict_are_not_silently_replaced_by_an_order(tmp_path: P
         assert "in 2 ways (class_names: 'pug', 'dog', 'cat' and classes: 'a', 'b', 'c')" in lacks
     four = save(tmp_path / "four.pth", 4, class_names=list(NAMES))
     lacks = TimmModel("test_resnet", checkpoint=four, num_classes=4).lacks["classifies images"]
-    assert "names 3 classes (class_names: 'pug', 'dog', 'cat'), num_classes is 4: give class_names" in lacks
+    assert (
+        "names 3 classes (class_names: 'pug', 'dog', 'cat'), but num_classes is 4: give class_names" in lacks
+    )
     model = TimmModel("test_resnet", checkpoint=four)
     model.load(torch.device("cpu"))  # its features can be used
     assert model.encode_image(torch.zeros(1, 3, 64, 64)).ndim == 2
