@@ -40,6 +40,8 @@ def explain_failure(reason: str, content: Mapping[str, Any], cell: Cell, split: 
     entry = content["models"][0]
     if "give num_classes or class_names" in text:
         return f"{text} (here: --class-names FILE)"
+    if "has no output for" in text:
+        return f"{text}{_explain_names(cell, split)}"
     if "num_classes" not in entry:
         return text.replace("give class_names", "give --class-names FILE")
     text = text.removesuffix(": give class_names")
@@ -66,6 +68,14 @@ def _list_classes(cell: Cell, split: str | None) -> str:
         if empty
         else shown
     )
+
+
+def _explain_names(cell: Cell, split: str | None) -> str:
+    """Return where the model's names are from, and which classes have no sample, as the tail of a message."""
+    names, targets = _read_classes(cell.dataset.object, split)
+    empty = [name for label, name in enumerate(names) if label not in targets] if targets else []
+    said = [f"without a sample: {_quote(empty)}"] if empty else []
+    return "".join(f"; {text}" for text in [*(cell.model.remarks if cell.model else ()), *said])
 
 
 def _read_classes(data: Any, split: str | None) -> tuple[list[str], set[int]]:

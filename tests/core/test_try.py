@@ -318,6 +318,10 @@ WRONG = {
         ["pets.pth", "photos/hollow", "--arch", "timm:test_resnet"],
         "'hollow' has 4 classes ('cat', 'dog', 'none', 'owl'), of which 'none', 'owl' have no sample: --class-names",
     ),
+    "stored names": (
+        ["stored.pth", "photos", "--arch", "timm:test_resnet"],
+        "no output for 1 of the data set's 3 classes, 'owl'; did you mean 'owls'?; class names from stored.pth (names)",
+    ),
     "train only": (["resnet18", "photos/only"], "name the one to test on (--split train)"),
     "device": (["pets.pth", "photos", "--arch", "timm:test_resnet", "--device", "tpu"], "--device tpu: no such device"),
     "names folder": (["resnet18", "photos", "--class-names", "empty"], "--class-names empty: is a folder"),
@@ -343,6 +347,8 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_words_end_in_one_line(case: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
     save_checkpoint(here / "pets.pth")
     (here / "junk.pth").write_text("garbage")
     (here / "empty").mkdir()
@@ -357,6 +363,7 @@ def test_wrong_words_end_in_one_line(case: str, here: Path, capsys: pytest.Captu
     for folder in ("photos/hollow/test/cat", "photos/hollow/test/dog", "photos/only/train/cat", "it's/cat"):
         (here / folder).mkdir(parents=True)
         Image.new("RGB", (9, 9)).save(here / folder / "x.png")
+    torch.save({"model": torch.load(here / "pets.pth"), "names": ["cat", "dog", "owls"]}, here / "stored.pth")
     (here / "headed.txt").write_text("label\ncat\ndog\nowl\n")
     (here / "commas.txt").write_text("cat,dog,owl\n")
     (here / "numbered.txt").write_text("0 cat\n1 dog\n2 owl\n")
