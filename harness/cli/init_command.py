@@ -6,12 +6,13 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.common import add_repeated, print_json
 from harness.cli.plugin_output import redirect_prints
+from harness.discovery.reference import parse_references
 from harness.errors import HarnessError, SuiteError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def main(given: argparse.Namespace) -> int:
             name, models, datasets, given.metric or METRICS, given.split, check_class_names(given.class_names)
         )
         write_own_suite(content, given.out)
-        doubts = _check_suite(given)
+        doubts = [*_name_unchecked_heads(models, content), *_check_suite(given)]
     for doubt in doubts:
         print(f"harness: note: {doubt}", file=sys.stderr)
     if given.json:
@@ -80,6 +81,17 @@ def main(given: argparse.Namespace) -> int:
     words = [str(given.out), *(["--skip-unreadable"] if given.skip_unreadable else [])]
     print(f"  {shlex.join(['harness', 'plan', *words])}\n  {shlex.join(['harness', 'run', *words])}")
     return 0
+
+
+def _name_unchecked_heads(models: Sequence[PlainName], content: Mapping[str, Any]) -> list[str]:
+    """Return a note for each model that got a data set's number of classes, which no plan compares with its head."""
+    return [
+        f"{reference.shown}: num_classes = {reference.options['num_classes']} is the data set's number of classes; "
+        "whether the checkpoint has as many outputs shows when it is loaded (harness try)"
+        for given, entry in zip(models, content["models"], strict=True)
+        for reference in parse_references(entry, "model")
+        if "num_classes" in entry and "num_classes" not in given.entry
+    ]
 
 
 def _check_suite(given: argparse.Namespace) -> list[str]:

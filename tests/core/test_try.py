@@ -200,6 +200,14 @@ def test_init_says_what_a_plan_of_its_suite_would_say(here: Path, capsys: pytest
     assert main(["init", "pets.pth", "photos", "--arch", "timm:test_resnet", "--skip-unreadable"]) == 0
     out, err = capsys.readouterr()
     assert "can't run as it is: the data set 'photos' has neither a split for testing" in err
+    (here / "elsewhere").rename(here / "photos" / "test")
+    assert main(["init", "pets.pth", "photos", "--arch", "timm:test_resnet", "--out", "more.toml"]) == 0
+    err = capsys.readouterr().err
+    words = ["timm:test_resnet?checkpoint=pets.pth&num_classes=3", "photos", "--out", "same.toml"]
+    assert main(["init", *words]) == 0
+    assert "num_classes" not in capsys.readouterr().err  # said by the user
+    assert "pets: num_classes = 3 is the data set's number of classes; whether" in err
+    assert "can't run" not in err
     assert "harness run mine.toml --skip-unreadable" in out
 
 
