@@ -73,6 +73,13 @@ def positive_int(text: str) -> int:
     return number
 
 
+def count_argument(text: str) -> int:
+    """Parse a whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, found {text!r}")
+    return int(text)
+
+
 def open_store(given: argparse.Namespace) -> Any:
     """Open the store that the command names."""
     from harness.records.paths import default_store

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.common import add_repeated, print_json
 from harness.cli.plugin_output import redirect_prints
+from harness.discovery.reference import parse_references
 from harness.errors import HarnessError, SuiteError
 
 if TYPE_CHECKING:
@@ -34,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("mine.toml"),
         metavar="FILE",
         help="the suite file (default: mine.toml)",
+    )
+    parser.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="check and name the commands as with this option, which leaves out unreadable samples",
     )
 
 
@@ -59,6 +66,9 @@ def main(given: argparse.Namespace) -> int:
             name, models, datasets, given.metric or METRICS, given.split, check_class_names(given.class_names)
         )
         write_own_suite(content, given.out)
+        doubts = [*_name_unchecked_heads(models, content), *_check_suite(given)]
+    for doubt in doubts:
+        print(f"harness: note: {doubt}", file=sys.stderr)
     if given.json:
         print_json({"file": str(given.out), "models": len(models), "datasets": len(datasets)})
         return 0
@@ -68,8 +78,35 @@ def main(given: argparse.Namespace) -> int:
     print(
         f"wrote {given.out}: {len(models)} {_plural('model', models)} on {len(datasets)} {_plural('data set', datasets)}"
     )
-    print(f"  harness plan {given.out}\n  harness run {given.out}")
+    words = [str(given.out), *(["--skip-unreadable"] if given.skip_unreadable else [])]
+    print(f"  {shlex.join(['harness', 'plan', *words])}\n  {shlex.join(['harness', 'run', *words])}")
     return 0
+
+
+def _name_unchecked_heads(models: Sequence[PlainName], content: Mapping[str, Any]) -> list[str]:
+    """Return a note for each model that got a data set's number of classes, which no plan compares with its head."""
+    return [
+        f"{reference.shown}: num_classes = {reference.options['num_classes']} is the data set's number of classes; "
+        "whether the checkpoint has as many outputs shows when it is loaded (harness try)"
+        for given, entry in zip(models, content["models"], strict=True)
+        for reference in parse_references(entry, "model")
+        if "num_classes" in entry and "num_classes" not in given.entry
+    ]
+
+
+def _check_suite(given: argparse.Namespace) -> list[str]:
+    """Return what `harness plan` says of the suite: why cells can't run, and what is assumed."""
+    from harness.cli.try_failures import name_flags
+    from harness.planning.plan import Choice, make_plan
+    from harness.planning.suite import load_suite_file
+
+    try:
+        plan = make_plan(load_suite_file(given.out), Choice(skip_unreadable=given.skip_unreadable))
+    except HarnessError as error:
+        return [f"can't run as it is: {error}"]
+    wrong = [p.reason for p in plan if p.state in ("skipped", "broken") and p.reason]
+    texts = [*(f"can't run as it is: {reason}" for reason in dict.fromkeys(wrong)), *plan.remarks]
+    return [name_flags(text) for text in texts]
 
 
 def name_suite(path: Path) -> str:
@@ -81,8 +118,10 @@ def name_suite(path: Path) -> str:
 
 def check_class_names(path: Path | None) -> Path | None:
     """Return the file of class names. Raises SuiteError if there is none."""
+    if path is not None and path.is_dir():
+        raise SuiteError(f"--class-names {path}: is a folder; expected a file with one name per line")
     if path is not None and not path.is_file():
-        raise SuiteError(f"--class-names {path}: no such file; expected one with a name per line")
+        raise SuiteError(f"--class-names {path}: no such file; expected one with one name per line")
     return path
 
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli.common import (
     add_store_argument,
+    count_argument,
     open_store,
     positive_int,
     print_json,
 )
 from harness.cli.init_command import METRICS, add_own_arguments, check_class_names, name_suite
 from harness.cli.plugin_output import redirect_prints
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.discovery.plain_names import PlainName
@@ -43,13 +45,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--batch-size", type=positive_int, default=64, metavar="N", help="halved if memory runs out")
-    add("--show", type=int, default=3, metavar="N", help="so many hits and misses (default: 3)")
+    add("--show", type=count_argument, default=3, metavar="N", help="so many hits and misses (default: 3)")
     add("--save", type=Path, metavar="FILE", help="also write a suite file, as `harness init` does")
     add_store_argument(parser)
 
 
 def main(given: argparse.Namespace) -> int:
     """Evaluate the model, and print the number and what it rests on; return 1 if there is none."""
+    from harness.cli.try_failures import leave_out_place
+
+    with redirect_prints(given):  # the answer, too, asks plugins
+        try:
+            facts, failures = _try(given)
+        except HarnessError as error:
+            error.args = (leave_out_place(str(error)),)
+            raise
+    if given.json:
+        print_json(facts)
+    elif "error" not in facts:
+        from harness.cli.try_text import write_description
+
+        print(f"{write_description(facts)}\n\na suite of it: {_same_as_suite(given)}")
+    for why in failures:
+        print(f"harness: {why}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _try(given: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """Return what is to be said, or `error` alone; and what failed."""
     from harness.discovery.plain_names import find_dataset, find_model
     from harness.planning.own_suite import compose_suite, write_own_suite
     from harness.planning.plan import Choice
@@ -57,22 +80,25 @@ def main(given: argparse.Namespace) -> int:
     from harness.running.runner import run
 
     name = name_suite(given.save) if given.save else NAME
-    with redirect_prints(given):
-        model, dataset = find_model(given.model, given.arch), find_dataset(given.dataset)
-        names = check_class_names(given.class_names)
-        content = compose_suite(name, [model], [dataset], given.metric or METRICS, given.split, names)
-        if given.save:
-            write_own_suite(content, given.save)
-        outcome = run(
-            parse_suite(content, NAME),
-            open_store(given),
-            choice=Choice(limit=given.limit, skip_unreadable=given.skip_unreadable),
-            device=given.device,
-            batch_size=given.batch_size,
-            workers=None,
-            executor="inline",
-            listeners=[] if given.json else _choose_display(),
-        )
+    if given.device not in ("auto", "cpu"):
+        from harness.running.devices import pick_device
+
+        pick_device(given.device)  # raises for a wrong one, even if a record is there already
+    model, dataset = find_model(given.model, given.arch), find_dataset(given.dataset)
+    names = check_class_names(given.class_names)
+    content = compose_suite(name, [model], [dataset], given.metric or METRICS, given.split, names)
+    if given.save:
+        write_own_suite(content, given.save)
+    outcome = run(
+        parse_suite(content, NAME),
+        open_store(given),
+        choice=Choice(limit=given.limit, skip_unreadable=given.skip_unreadable),
+        device=given.device,
+        batch_size=given.batch_size,
+        workers=None,
+        executor="inline",
+        listeners=[] if given.json else _choose_display(),
+    )
     return _answer(outcome, content, (model, dataset), given)
 
 
@@ -85,37 +111,27 @@ def _choose_display() -> list[object]:
 
 def _answer(
     outcome: Run, content: Mapping[str, Any], names: tuple[PlainName, PlainName], given: argparse.Namespace
-) -> int:
-    from harness.cli.try_text import describe_outcome, explain_failure, write_description
+) -> tuple[dict[str, Any], list[str]]:
+    from harness.cli.try_failures import explain_failure
+    from harness.cli.try_text import describe_outcome
 
     (planned,) = outcome.plan
     record = outcome.store.read(planned.cell.id)
     if planned.state in ("skipped", "broken") or record is None or record.status != "ok":
         reason = planned.reason or (record.reason if record is not None else "") or "no record"
-        text = explain_failure(reason, content, planned.cell)
-        if given.json:
-            print_json({"error": text})
-        print(f"harness: {text}", file=sys.stderr)
-        return 1
+        text = explain_failure(reason, content, planned.cell, given.split)
+        return {"error": text}, [text]
     notes = [note for found in names for note in found.notes]
-    facts = describe_outcome(outcome, record, planned.cell, notes, max(0, given.show))
-    if given.json:
-        print_json(facts)
-    else:
-        print(write_description(facts))
-        saved = (
-            f"harness run {shlex.quote(str(given.save))}"
-            if given.save
-            else f"{_same_as_init(given)} --out mine.toml"
-        )
-        print(f"\na suite of it: {saved}")
-    for why in record.failures.values():
-        print(f"harness: {why}", file=sys.stderr)
-    return 1 if record.failures else 0
+    facts = describe_outcome(outcome, record, planned.cell, notes, given.show)
+    return facts, list(record.failures.values())
 
 
-def _same_as_init(given: argparse.Namespace) -> str:
-    """Return the command that writes a suite of the same."""
+def _same_as_suite(given: argparse.Namespace) -> str:
+    """Return the command that runs the suite that was saved, or else writes one of the same."""
+    skip = ["--skip-unreadable"] if given.skip_unreadable else []
+    if given.save:
+        limit = ["--limit", str(given.limit)] if given.limit else []
+        return shlex.join(["harness", "run", str(given.save), *limit, *skip])
     words = ["harness", "init", given.model, given.dataset]
     for flag, value in (
         ("--arch", given.arch),
@@ -125,4 +141,4 @@ def _same_as_init(given: argparse.Namespace) -> str:
         words += [flag, str(value)] if value else []
     for metric in given.metric:
         words += ["--metric", metric]
-    return shlex.join(words)
+    return shlex.join([*words, *skip, "--out", "mine.toml"])

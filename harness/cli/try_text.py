@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.cli.try_failures import name_flags
 from harness.contract.declared import ask
+from harness.contract.remarks import relabel_remarks
 from harness.errors import HarnessError, StoreError
 from harness.leaderboard.entries import effective_column, format_interval, format_value
 from harness.leaderboard.formats.text import clean_text
+from harness.planning.suite import TableSpec
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from harness.contract.cells import Cell
     from harness.records.record import Record
     from harness.running.outcome import Run
@@ -34,20 +39,43 @@ def describe_outcome(
         "store": str(outcome.store.path),
         "samples": record.count,
         "split": record.notes.get("split"),
-        "metrics": _describe_metrics(outcome),
+        "metrics": _describe_metrics(outcome, record),
         "classes": {**record.notes.get("classes", {}), "names": names},
         "templates": record.notes.get("templates"),
         "preparation": record.notes.get("preparation"),
         "parameters": record.cost.get("parameters"),
-        "remarks": [*notes, *record.remarks],
+        "remarks": [*notes, *map(name_flags, _relabel(record, cell))],
     }
-    if hint := _find_chance_hint(facts, record):
+    frame = _read_samples(outcome, record)
+    if hint := _find_hint(facts, record, frame):
         facts["remarks"].append(hint)
-    return {**facts, **_find_hits_and_misses(outcome, record, names, shown)}
+    return {**facts, **_find_hits_and_misses(frame, names, shown)}
 
 
-def _describe_metrics(outcome: Run) -> list[dict[str, Any]]:
-    """Return each metric's number and interval, as numbers and as text."""
+def _relabel(record: Record, cell: Cell) -> list[str]:
+    """Return the record's remarks with this call's labels: another suite may have made the record."""
+    ours = {part.kind: part.label for part in cell.parts}
+    theirs = {"models": record.coordinates.get("model"), "datasets": record.coordinates.get("dataset")}
+    moved = {str(old): ours[kind] for kind, old in theirs.items() if old and ours.get(kind, old) != old}
+    return relabel_remarks(record.remarks, moved)
+
+
+def _read_samples(outcome: Run, record: Record) -> pd.DataFrame | None:
+    """Return the record's samples if they say what was predicted, else None."""
+    try:
+        frame = outcome.store.samples(record.id)
+    except StoreError:
+        return None
+    known = frame is not None and {"id", "target", "prediction", "confidence"} <= {*frame.columns}
+    return frame if known else None
+
+
+def _describe_metrics(outcome: Run, record: Record) -> list[dict[str, Any]]:
+    """Return each metric's number and interval, as numbers and as text; of one with several, all."""
+    if not record.metrics:
+        return []
+    name = outcome.plan.suite.name
+    outcome.plan.suite.tables = [TableSpec(name=name, values=list(record.metrics))]
     found = []
     for table in outcome.tables():
         for row in table.rows:
@@ -84,23 +112,25 @@ def _find_class_names(outcome: Run, cell: Cell) -> list[str] | None:
     return [str(name) for name in found] if found and not isinstance(found, str) else None
 
 
-def _find_chance_hint(facts: Mapping[str, Any], record: Record) -> str | None:
-    """Return a hint if the order of the classes was assumed and the model is no better than chance."""
+def _find_hint(facts: Mapping[str, Any], record: Record, frame: pd.DataFrame | None) -> str | None:
+    """Return a hint if one class alone was tested, or at chance, if the order of the classes was assumed."""
     classes, right = facts["classes"], record.metrics.get("top1")
+    if classes.get("count") == 1:
+        return "the data set has one class: accuracy on it tells nothing of the model"
+    if frame is not None and len(frame) and frame["target"].nunique() == 1:
+        label, names = int(frame["target"].iloc[0]), facts["classes"]["names"]
+        name = names[label] if names and 0 <= label < len(names) else label
+        return f"all samples are of the class '{name}': accuracy on them tells nothing of the other classes"
     if classes.get("matched") != "order" or right is None or right > 1.5 / max(1, classes.get("count") or 1):
         return None
     return "no better than chance: the model's outputs may be in another order (name them with --class-names FILE)"
 
 
 def _find_hits_and_misses(
-    outcome: Run, record: Record, names: Sequence[str] | None, shown: int
+    frame: pd.DataFrame | None, names: Sequence[str] | None, shown: int
 ) -> dict[str, Any]:
     """Return the most confident hits and misses, and the number of each."""
-    try:
-        frame = outcome.store.samples(record.id)
-    except StoreError:
-        frame = None
-    if frame is None or not {"id", "target", "prediction", "confidence"} <= {*frame.columns}:
+    if frame is None:
         return {}
 
     def name(label: int) -> str:
@@ -199,17 +229,3 @@ def _write_samples(samples: Sequence[Mapping[str, Any]]) -> list[str]:
         for s in samples
     ]
     return [f"  {line}" for line in tabulate(rows, tablefmt="plain", disable_numparse=True).splitlines()]
-
-
-def explain_failure(reason: str, content: Mapping[str, Any], cell: Cell) -> str:
-    """Return why there is no number, on one line, with what may help."""
-    text = " ".join(reason.split())
-    entry = content["models"][0]
-    if isinstance(entry, Mapping) and "num_classes" in entry and "classes" in text:
-        text += (
-            f" (the data set '{cell.dataset.label}' has {entry['num_classes']}; --class-names FILE with the names of "
-            "the model's outputs matches them by name)"
-        )
-    elif "give num_classes or class_names" in text:
-        text += " (here: --class-names FILE)"
-    return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,9 @@ def find_dataset(text: str) -> PlainName:
     """
     if _names_plugin("datasets", text):
         notes = (
-            (f"'{text}' is the data set of that name: the folder is ./{text}",) if Path(text).is_dir() else ()
+            (f"'{text}' is the data set of that name: the folder is {shlex.quote(f'./{text}')}",)
+            if Path(text).is_dir()
+            else ()
         )
         return PlainName("datasets", _read_reference("datasets", text), notes)
     path = Path(text).expanduser()
@@ -187,7 +190,9 @@ def _recognise(kind: str, path: Path, text: str) -> PlainName:
         return PlainName(kind, {"plugin": name, "label": label, **options})
     if found:
         first = next(iter(found))
-        raise SuiteError(f"{text}: {' and '.join(found)} can read it: say which, such as '{first}:{text}'")
+        raise SuiteError(
+            f"{text}: {' and '.join(found)} can read it: say which, such as {_quote(f'{first}:{text}')}"
+        )
     what = registry.singular(kind)
     if path.is_dir() and not any(path.iterdir()):
         raise SuiteError(f"{text}: the folder is empty")
@@ -198,7 +203,7 @@ def _recognise(kind: str, path: Path, text: str) -> PlainName:
     flat = path.is_dir() and not any(inner.is_dir() for inner in path.iterdir())
     if flat and _recognising(kind, path.absolute().parent):
         raise SuiteError(
-            f"{text}: holds no class folders of its own; did you mean the folder above, '{path.parent}'?"
+            f"{text}: holds no class folders of its own; did you mean the folder above, {_quote(path.parent)}?"
         )
     expected = "expected <class>/*.jpg or <split>/<class>/*.jpg, or what another data set plugin reads"
     raise SuiteError(f"{text}: no {what} is recognised there: {expected} (harness list datasets)")
@@ -211,6 +216,12 @@ def _near_file(path: Path, more: Iterable[str] = ()) -> str:
     except OSError:
         return f"; the folder {path.parent} does not exist either" if str(path.parent) != "." else ""
     if (near := nearest(path.name, beside)) is not None:
-        return f"; did you mean '{path.parent / near}'?"
+        return f"; did you mean {_quote(path.parent / near)}?"
     near = nearest(path.name, more)
     return f"; did you mean '{near}'?" if near else ""
+
+
+def _quote(path: object) -> str:
+    """Return a path in quotes, such that a shell reads it."""
+    quoted = shlex.quote(str(path))
+    return f"'{path}'" if quoted == str(path) else quoted

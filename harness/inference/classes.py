@@ -27,6 +27,7 @@ SIZES: Mapping[str, int] = {"imagenet-1k": 1000, "cifar-10": 10, "cifar-100": 10
 _WORDNET_ID = re.compile(r"n\d{8}")
 # a minus or a trailing hyphen is no separator: `-1` is not `1`, and `rh-` not `rh`
 _SEPARATORS = re.compile(r"(?:[\s_]|(?!^-\d)(?!-$)-)+")
+_NUMBERING = re.compile(r"^\s*\d+(?:[.:,;)]\s*|\s+)(?=\S)")
 NAMES_SHOWN = 3
 NAME_LENGTH = 40
 
@@ -235,6 +236,9 @@ def _explain_unmatched(known: Sequence[str], wanted: Sequence[str], places: Sequ
         near = nearest(missing[0], known)
         some = ", ".join(f"'{shorten(name, NAME_LENGTH, placeholder='…')}'" for name in known[:NAMES_SHOWN])
         some += ", …" if len(known) > NAMES_SHOWN else ""
+        if _match_without_numbers(missing[0], known):
+            text = f"the names of the model's outputs are numbered, as in '{known[0]}'"
+            return f"{text}: without the numbers they would match the data set's, such as '{missing[0]}'"
         hint = f"did you mean '{near}'?" if near else f"its outputs are {some}"
         text = f"the model has no output for {len(missing)} of the data set's {len(wanted)} classes, '{missing[0]}'"
         return f"{text}{' first' if len(missing) > 1 else ''}; {hint}"
@@ -251,6 +255,14 @@ def _explain_unmatched(known: Sequence[str], wanted: Sequence[str], places: Sequ
             )
         seen[found[0]] = name
     raise AssertionError("all names were matched")
+
+
+def _match_without_numbers(wanted: str, known: Sequence[str]) -> bool:
+    """Return whether a name is among others once the number that each of them begins with is left out."""
+    bare = [_NUMBERING.sub("", name) for name in known]
+    return all(map(str.__ne__, bare, known)) and normalise_class_name(wanted) in map(
+        normalise_class_name, bare
+    )
 
 
 def _find_contradiction(model: Classes, data: Classes) -> str | None:

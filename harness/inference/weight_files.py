@@ -47,7 +47,7 @@ _SUFFIXES = {
     ".mlmodel": "a Core ML model",
     ".engine": "a TensorRT engine",
 }
-_OLD_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a torch file from before zip archives
+OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a torch file from before zip archives
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<script", b"<meta", b"<body", b"<!--")
 
 
@@ -237,7 +237,7 @@ def _is_cut(path: Path, head: bytes, text: str) -> bool:
     if "unexpected EOF" in text:
         return True
     with path.open("rb") as file:
-        for _ in range(5 if _OLD_MAGIC in head else 1):
+        for _ in range(5 if OLD_TORCH in head else 1):
             try:
                 for _opcode in pickletools.genops(file):
                     pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -100,8 +101,9 @@ def write_own_suite(content: Mapping[str, Any], path: Path) -> None:
     name = str(content["name"])
     title = f"{_join(content['models'])} on {_join(content['datasets'])}"
     protocol = _write_toml(content["protocol"])
+    file = shlex.quote(path.name)
     lines = [
-        HEAD.format(title=title, file=path.name, name=name, width=max(len(path.name), len(name))),
+        HEAD.format(title=title, file=file, name=name, width=max(len(file), len(name))),
         f"name = {_write_toml(name)}",
         f"protocol = {protocol}",
     ]
@@ -119,8 +121,8 @@ def write_own_suite(content: Mapping[str, Any], path: Path) -> None:
     except UnicodeEncodeError:
         raise SuiteError(f"{path}: can't be written: a name in it is no Unicode, which TOML needs") from None
     try:
-        with path.open("xb") as file:
-            file.write(encoded)
+        with path.open("xb") as stream:
+            stream.write(encoded)
     except FileExistsError:
         raise SuiteError(f"{path}: exists already: remove it, or name another file") from None
     except OSError as error:

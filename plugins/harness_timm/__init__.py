@@ -50,7 +50,8 @@ class TimmModel:
             checkpoint's own head.
         label_space: the label space of the outputs; "imagenet-1k" by default if the name implies it.
         class_names: the names of the outputs, in order (a list, or a file with one per line); they also
-            set the head's size.
+            set the head's size. By default those that the checkpoint holds beside its weights
+            (`class_names`, `class_to_idx` and similar keys).
     """
 
     label_space: str | None
@@ -77,7 +78,9 @@ class TimmModel:
     ) -> None:
         self._where = f"timm:{name}"
         self._check_name(name)
-        self._outputs = ClassOutputs.from_options(self._where, num_classes, class_names)
+        self._outputs = ClassOutputs.from_options(
+            self._where, num_classes, class_names, checkpoint, label_space
+        )
         self.class_names, self.num_classes = self._outputs.names, self._outputs.count
         self.name = name
         self.pretrained = pretrained
@@ -87,7 +90,7 @@ class TimmModel:
         self.label_space = label_space or self._infer_label_space()
         missing = self._find_missing_classes()
         self.lacks = {"classifies images": missing} if missing else {}
-        self.remarks: list[str] = []
+        self.remarks: list[str] = list(self._outputs.remarks)
         self.preparation: Preparation | None = None
         self._expected_head = 1000 if self.label_space == "imagenet-1k" else self.num_classes
         self._module: Any = None
@@ -184,7 +187,7 @@ class TimmModel:
         if self.checkpoint is not None:
             self._load_checkpoint(module, self.checkpoint)
         elif use_own and not self.lacks and module.pretrained_cfg.get("num_classes") != module.num_classes:
-            self.remarks = [RANDOM_HEAD]
+            self.remarks = [*self._outputs.remarks, RANDOM_HEAD]
         built: torch.nn.Module = module
         return built
 
@@ -217,8 +220,8 @@ class TimmModel:
             module.reset_classifier(classes)
         elif self.num_classes and weight is not None and classes != self.num_classes:
             raise OptionError(
-                f"{self._where}: checkpoint {path} has a head of {classes} classes, not of the "
-                f"{self.num_classes} requested (num_classes, class_names)"
+                f"{self._where}: checkpoint {path} has a head of {classes} outputs, "
+                f"but {self._outputs.describe_count(classes)}"
             )
         if not module.num_classes:
             left = [n for n in state if n.startswith(heads)] if heads else []
@@ -226,7 +229,7 @@ class TimmModel:
                 remarks.append(f"a head of {len(left)} tensors was left out (first: {left[0]})")
             state = {name: value for name, value in state.items() if name not in left}
         load_weights(self._where, path, module, state)
-        self.remarks = remarks
+        self.remarks = [*self._outputs.remarks, *remarks]
 
     def _translate(self, state: dict[str, Any], module: Any, convert: Any) -> dict[str, Any]:
         """Translate weights from another library's names to timm's."""
@@ -253,6 +256,8 @@ class TimmModel:
     def classify(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits B×C of prepared images B×3×H×W; raise OptionError if the head doesn't match `label_space`."""
         expected, found = self._expected_head, self._module.num_classes
+        if found and (problem := self._outputs.explain_head(self.checkpoint, found)):
+            raise OptionError(f"{self._where}: {problem}")
         if found == 0 or (expected is not None and found != expected):
             raise OptionError(
                 f"{self._where}: its head has {found} outputs, not the {expected or ''} classes of "

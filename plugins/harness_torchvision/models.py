@@ -51,7 +51,8 @@ class TorchvisionModel:
         num_classes: the head's number of outputs; by default that of the checkpoint's own head.
         label_space: the label space of the outputs; "imagenet-1k" by default for torchvision's own heads.
         class_names: the names of the outputs, in order (a list, or a file with one per line); they also
-            set the head's size.
+            set the head's size. By default those that the checkpoint holds beside its weights
+            (`class_names`, `class_to_idx` and similar keys).
     """
 
     label_space: str | None
@@ -82,9 +83,11 @@ class TorchvisionModel:
         check_weights_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
         self.weights_key = weights_key
-        self._outputs = ClassOutputs.from_options(self._where, num_classes, class_names)
+        self._outputs = ClassOutputs.from_options(
+            self._where, num_classes, class_names, checkpoint, label_space
+        )
         self.class_names, self.num_classes = self._outputs.names, self._outputs.count
-        self.remarks: list[str] = []
+        self.remarks: list[str] = list(self._outputs.remarks)
         own_head = self.num_classes in (None, 1000) and checkpoint is None
         self.label_space = label_space or ("imagenet-1k" if own_head else None)
         self._expected_head = 1000 if self.label_space == "imagenet-1k" else self.num_classes
@@ -166,14 +169,14 @@ class TorchvisionModel:
                 _resize_head(module, self._head, weight.shape[0])
             if wanted is not None and weight is not None and wanted != weight.shape[0]:
                 raise OptionError(
-                    f"{self._where}: checkpoint {source} has a head of {weight.shape[0]} classes, not of the "
-                    f"{wanted} requested (num_classes)"
+                    f"{self._where}: checkpoint {source} has a head of {weight.shape[0]} outputs, "
+                    f"but {self._outputs.describe_count(weight.shape[0])}"
                 )
             load_weights(self._where, source, module, state)
         if self.num_classes is not None:
             new = _resize_head(module, self._head, self.num_classes)
             if new and state is not None and "classifies images" not in self.lacks:
-                self.remarks = [RANDOM_HEAD]
+                self.remarks = [*self._outputs.remarks, RANDOM_HEAD]
         return module
 
     def _build_network(self, untrained: bool, auxiliary: bool) -> torch.nn.Module:
@@ -198,7 +201,7 @@ class TorchvisionModel:
         head = _find_head(module)
         optional = [n for n in module.state_dict() if n.startswith(f"{head}.") or _is_auxiliary(n)]
         state = read_weights(self._where, path, module, self.weights_key, optional)
-        self.remarks = list(state.remarks)
+        self.remarks = [*self._outputs.remarks, *state.remarks]
         return {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
 
     @property
@@ -215,6 +218,8 @@ class TorchvisionModel:
     def classify(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits B×C of prepared images B×3×H×W; raise OptionError if the head doesn't match `label_space`."""
         found = self._module.get_submodule(self._head).weight.shape[0]
+        if problem := self._outputs.explain_head(self.checkpoint, found):
+            raise OptionError(f"{self._where}: {problem}")
         if self._expected_head is not None and found != self._expected_head:
             raise OptionError(
                 f"{self._where}: its head has {found} outputs, not {self.label_space or 'num_classes'}'s {self._expected_head}"

@@ -116,6 +116,101 @@ def test_names_of_the_outputs_match_them_whatever_the_order(
     }  # fmt: skip
 
 
+def test_names_inside_the_checkpoint_match_outputs_without_being_asked(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    network = save_checkpoint(here / "pets.pth")
+    expected = predict(network, here / "photos" / "test")
+    outputs = ["owl", "dog", "cat"]
+    stored = {"state_dict": network.state_dict(), "class_to_idx": {n: i for i, n in enumerate(outputs)}}
+    torch.save(stored, here / "named.pth")
+    said = answer(capsys, "named.pth", "photos", "--arch", "timm:test_resnet")
+    right = sum(outputs[o] == name.partition("/")[0] for name, o in expected.items())
+    assert said["metrics"][0]["value"] == pytest.approx(right / 15)
+    assert said["classes"]["matched"] == "name"
+    assert "named: class names from named.pth (class_to_idx)" in said["remarks"]
+    # the same names in a file, as torchvision's ImageFolder has them
+    (here / "names.json").write_text(json.dumps(stored["class_to_idx"]))
+    same = answer(capsys, "pets.pth", "photos", "--arch", "timm:test_resnet", "--class-names", "names.json")
+    assert same["metrics"] == said["metrics"]
+
+
+def test_the_answer_alone_is_on_stdout(
+    here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    from harness.records.store import Store
+
+    save_checkpoint(here / "pets.pth")
+    read = Store.samples
+
+    def read_loudly(store: Store, record: str) -> Any:
+        print("from Python")
+        os.write(1, b"from C\n")
+        return read(store, record)
+
+    monkeypatch.setattr(Store, "samples", read_loudly)
+    assert main(["try", "pets.pth", "photos", "--arch", "timm:test_resnet", "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["samples"] == 15
+    assert "from Python" in err
+    assert "from C" in err
+
+
+def test_all_numbers_of_a_metric_are_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_checkpoint(here / "pets.pth")
+    metrics = ("--metric", "f1_per_class", "--metric", "top1")
+    said = answer(capsys, "pets.pth", "photos", "--arch", "timm:test_resnet", *metrics)
+    names = [m["metric"] for m in said["metrics"]]
+    assert names[-1] == "top1"
+    assert len(names) == 4
+    for name in CLASSES:
+        assert any(name in part for part in names)
+
+
+def test_a_shared_record_is_told_in_the_labels_of_this_call(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_checkpoint(here / "pets.pth")
+    first = answer(capsys, "pets.pth", "photos", "--arch", "timm:test_resnet")
+    (here / "pets.pth").rename(here / "others.pth")
+    (here / "photos").rename(here / "pictures")
+    second = answer(capsys, "others.pth", "pictures", "--arch", "timm:test_resnet")
+    assert second["id"] == first["id"]
+    assert any("'others'" in text and "'pictures'" in text for text in second["remarks"])
+    assert not any("'pets'" in text or "'photos'" in text for text in second["remarks"])
+
+
+def test_one_class_gets_a_word_of_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_checkpoint(here / "one.pth", classes=1)
+    for name in ("dog", "owl"):
+        for split in ("train", "test"):
+            (here / "photos" / split / name).rename(here / f"{split}-{name}")
+    said = answer(capsys, "one.pth", "photos", "--arch", "timm:test_resnet")
+    assert said["remarks"][-1] == "the data set has one class: accuracy on it tells nothing of the model"
+    assert not any("another order" in text for text in said["remarks"])
+
+
+def test_init_says_what_a_plan_of_its_suite_would_say(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_checkpoint(here / "pets.pth")
+    (here / "photos" / "test").rename(here / "elsewhere")
+    assert main(["init", "pets.pth", "photos", "--arch", "timm:test_resnet", "--skip-unreadable"]) == 0
+    out, err = capsys.readouterr()
+    assert "can't run as it is: the data set 'photos' has neither a split for testing" in err
+    (here / "elsewhere").rename(here / "photos" / "test")
+    assert main(["init", "pets.pth", "photos", "--arch", "timm:test_resnet", "--out", "more.toml"]) == 0
+    err = capsys.readouterr().err
+    words = ["timm:test_resnet?checkpoint=pets.pth&num_classes=3", "photos", "--out", "same.toml"]
+    assert main(["init", *words]) == 0
+    assert "num_classes" not in capsys.readouterr().err  # said by the user
+    assert "pets: num_classes = 3 is the data set's number of classes; whether" in err
+    assert "can't run" not in err
+    assert "harness run mine.toml --skip-unreadable" in out
+
+
 def test_the_second_time_no_model_is_loaded(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,8 +320,32 @@ WRONG = {
     "weights": (["junk.pth", "photos", "--arch", "timm:test_resnet"], "can't be read as weights"),
     "head": (
         ["pets.pth", "photos/two", "--arch", "timm:test_resnet"],
-        "a head of 3 classes, not of the 2 requested (num_classes, class_names) (the data set 'two' has 2; --class-names",
+        "a head of 3 outputs, but the data set 'two' has 2 classes ('cat', 'dog'): --class-names",
     ),
+    "empty folder": (
+        ["pets.pth", "photos/hollow", "--arch", "timm:test_resnet"],
+        "'hollow' has 4 classes ('cat', 'dog', 'none', 'owl'), of which 'none', 'owl' have no sample: --class-names",
+    ),
+    "stored names": (
+        ["stored.pth", "photos", "--arch", "timm:test_resnet"],
+        "no output for 1 of the data set's 3 classes, 'owl'; did you mean 'owls'?; class names from stored.pth (names)",
+    ),
+    "train only": (["resnet18", "photos/only"], "name the one to test on (--split train)"),
+    "device": (["pets.pth", "photos", "--arch", "timm:test_resnet", "--device", "tpu"], "--device tpu: no such device"),
+    "names folder": (["resnet18", "photos", "--class-names", "empty"], "--class-names empty: is a folder"),
+    "heading": (
+        ["pets.pth", "photos", "--arch", "timm:test_resnet", "--class-names", "headed.txt"],
+        "but class_names has 4 names ('label', 'cat', 'dog', …); is its first, 'label', a heading?",
+    ),
+    "commas": (
+        ["pets.pth", "photos", "--arch", "timm:test_resnet", "--class-names", "commas.txt"],
+        "harness: timm:test_resnet: class_names commas.txt is one line with commas, expected one name per line",
+    ),
+    "numbered": (
+        ["pets.pth", "photos", "--arch", "timm:test_resnet", "--class-names", "numbered.txt"],
+        "the names of the model's outputs are numbered, as in '0 cat': without the numbers they would match",
+    ),
+    "apostrophe": (["resnet18", "it's/cat"], """did you mean the folder above, 'it'"'"'s'?"""),
     "other classes": (
         ["pets.pth", "photos", "--arch", "timm:test_resnet", "--class-names", "n.txt"],
         "the model 'pets' has no output for 1 of the data set's 3 classes, 'owl'; did you mean 'owls'?",
@@ -236,6 +355,8 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_words_end_in_one_line(case: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
     save_checkpoint(here / "pets.pth")
     (here / "junk.pth").write_text("garbage")
     (here / "empty").mkdir()
@@ -245,6 +366,15 @@ def test_wrong_words_end_in_one_line(case: str, here: Path, capsys: pytest.Captu
         (here / folder / "x.txt").write_text("x")
         if folder != "texts/a":
             Image.new("RGB", (9, 9)).save(here / folder / "x.png")
+    for folder in ("photos/hollow/test/none", "photos/hollow/test/owl"):
+        (here / folder).mkdir(parents=True)
+    for folder in ("photos/hollow/test/cat", "photos/hollow/test/dog", "photos/only/train/cat", "it's/cat"):
+        (here / folder).mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(here / folder / "x.png")
+    torch.save({"model": torch.load(here / "pets.pth"), "names": ["cat", "dog", "owls"]}, here / "stored.pth")
+    (here / "headed.txt").write_text("label\ncat\ndog\nowl\n")
+    (here / "commas.txt").write_text("cat,dog,owl\n")
+    (here / "numbered.txt").write_text("0 cat\n1 dog\n2 owl\n")
     np.savez(here / "both" / "test.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.arange(4))
     words, expected = WRONG[case]
     assert main(["try", *words]) in (1, 2)

@@ -128,11 +128,11 @@ def test_a_plain_head_goes_without_a_word_where_none_is_asked_for(path: Path) ->
 
 def test_a_head_of_another_size_is_one_clear_line(path: Path) -> None:
     torch.save(A, path)
-    with pytest.raises(OptionError, match="has a head of 3 classes, not of the 10 requested"):
+    with pytest.raises(OptionError, match="has a head of 3 outputs, but num_classes is 10"):
         answers(path, num_classes=10)
     network = torchvision.models.shufflenet_v2_x0_5(weights=None, num_classes=3)
     torch.save({"model": network.state_dict()}, path)
-    with pytest.raises(OptionError, match="has a head of 3 classes, not of the 10 requested"):
+    with pytest.raises(OptionError, match="has a head of 3 outputs, but num_classes is 10"):
         TorchvisionModel("shufflenet_v2_x0_5", checkpoint=path, num_classes=10).load(CPU)
 
 
