@@ -32,7 +32,7 @@ def published(title: str) -> Accuracies:
     """Row and column labels to numbers of the table under that title."""
     lines = PUBLISHED.read_text(encoding="utf-8").split(f"### {title}\n")[1].strip().splitlines()
     header, _, *body = (
-        [re.sub(r"\*\*|</?u>|\\", "", cell).strip() for cell in line.strip("|").split("|")]
+        [re.sub(r"\*\*|</?u>|\\| \(%\)| [↑↓]", "", cell).strip() for cell in line.strip("|").split("|")]
         for line in lines[: lines.index("")]
     )
     return {
