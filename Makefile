@@ -11,7 +11,7 @@ SUITES := robustness prompts peft gan fusion
 
 quickstart: $(VENV)/.ready
 	@$(HARNESS) run $(addsuffix @quick,$(SUITES)) --report results/report.html
-	@echo "all of the suites, in some 10 minutes on two cores: make suites"
+	@echo "all of the suites, some 9 minutes on two cores: make suites"
 
 suites: $(VENV)/.ready
 	$(HARNESS) run $(SUITES) --report results/report.html
