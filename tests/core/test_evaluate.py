@@ -54,7 +54,7 @@ class Right:
 
 def job(**metrics: Any) -> Any:
     remarks: list[str] = []
-    cell = SimpleNamespace(dataset=SimpleNamespace(label="pets"))
+    cell = SimpleNamespace(dataset=SimpleNamespace(label="pets"), evidence_id="0" * 20)
     return SimpleNamespace(metrics=metrics, cell=cell, failures={}, remarks=remarks, remark=remarks.append)
 
 

@@ -122,7 +122,12 @@ def test_ids_are_the_same_wherever_the_suite_lies(file: Path, tmp_path: Path) ->
 def test_what_the_command_names_counts_from_the_current_folder(file: Path) -> None:
     lay(file.parent, "beside")
     lay(Path.cwd(), "current")
-    plan = harness.plan(file, datasets=["reads:data/a.txt"])
+    plan = harness.plan(
+        file, datasets=["reads:data/a.txt"]
+    )  # what an entry of the suite says: it is meant, and told
+    assert set(read(plan)) == {"beside"}
+    assert "short: 'data/a.txt' is the one beside the suite file" in plan.remarks[0]
+    plan = harness.plan(file, datasets=["reads:data/a.txt?count=5"])
     assert set(read(plan)) == {"current"}
     plan = harness.plan(file, datasets=["long"], add_datasets=["reads:data/a.txt?count=4"])
     assert read(plan) == ["beside"] * 2 + ["current"] * 2

@@ -109,4 +109,4 @@ def test_equal_numbers_over_seeds_have_no_interval() -> None:
     table = build_table(TableSpec(name="t", values=["right"]), pd.DataFrame(rows))
     assert table.rows[0].entries[0].low is None
     assert "±" not in table.render()
-    assert table.caption == ""
+    assert table.caption == "Numbers: right (%) ↑. No intervals: what they rest on is all equal."

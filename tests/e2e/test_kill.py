@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -121,6 +122,10 @@ def check_whole(path: Path) -> int:
         elif file.suffix == ".png":
             with Image.open(file) as image:
                 image.load()
+        elif file.suffix == ".npz":
+            assert file.is_relative_to(path / "evidence")
+            with np.load(file, allow_pickle=False) as held:
+                assert [held[name] for name in held.files]  # every member is read to its end
         elif file.suffix == ".csv":
             # a training's log is appended to as it runs; a row that a kill cut off goes when it continues
             assert file.is_relative_to(path / "logs")

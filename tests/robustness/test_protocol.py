@@ -54,7 +54,11 @@ class Colours:
 
 def job(dataset, folder):
     cell = SimpleNamespace(
-        model=None, dataset=SimpleNamespace(identity="{}", label="colours"), limit=None, images="exact"
+        model=None,
+        dataset=SimpleNamespace(identity="{}", label="colours"),
+        limit=None,
+        images="exact",
+        evidence_id="0" * 20,
     )
     given = {
         "dataset": dataset, "splits": dataset.load, "model": Brightest(), "cell": cell, "device": torch.device("cpu"),

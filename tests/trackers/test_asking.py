@@ -115,7 +115,9 @@ def test_the_live_display_counts_cells_that_run_at_once(store_like: Callable[...
 
     live = LiveDisplay(StringIO())
     live.run_started(**store_like())
-    record = SimpleNamespace(remarks=[], status="ok", whole=True, cost={"seconds": 1.0}, metrics={}, units={})
+    record = SimpleNamespace(
+        remarks=[], status="ok", whole=True, cost={"seconds": 1.0}, metrics={}, units={}, provenance={}
+    )
 
     def shown() -> tuple[str, float, float | None]:
         task = next(t for t in live.progress.tasks if t.id == live.cell_task)
