@@ -159,9 +159,10 @@ def compute_metrics(job: Job, evidence: Any) -> dict[str, float]:
             for key, given in several.items():
                 full = key if str(key).startswith(name) else f"{name}.{key}"
                 with _isolate_failure(job, full):
+                    number = _to_number(given)
                     if not isinstance(value, Mapping):
-                        _check_bounds(metric, _to_number(given))
-                    values[full] = _to_number(given)
+                        _check_bounds(metric, number)
+                    values[full] = number
                     if values[full] != values[full]:
                         job.remark(f"metric '{full}' returned NaN, not a number")
     return values

@@ -52,17 +52,23 @@ MANY = 200
 """From this many cells on a second process is worth its start."""
 
 
+def find_known_suites(store: Store, wanted: Sequence[str] | None) -> list[str]:
+    """Return the names of the store's suites. Raises StoreError if it has none, or lacks a wanted one."""
+    known = store.suites()
+    if not known:
+        raise StoreError(f"{store.path}: no records yet: harness run SUITE makes some")
+    for name in wanted or ():
+        if name not in known:
+            raise StoreError(no_records(store.path, name, known))
+    return known
+
+
 def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1) -> list[SuiteView]:
     """Collect the named suites of the store, or all of them; several large ones in that many processes.
 
     Raises StoreError for a name that the store does not know, or if there is nothing to show.
     """
-    known = store.suites()
-    if not known:
-        raise StoreError(f"{store.path}: no records yet: harness run SUITE makes some")
-    for name in suites or ():
-        if name not in known:
-            raise StoreError(no_records(store.path, name, known))
+    known = find_known_suites(store, suites)
     names = list(dict.fromkeys(suites or known))
     derived = DerivedCache(store, names)
     making = [name for name in names if not all(derived.has(name, what, None) for what in (TABLES, PLOTS))]

@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from harness.errors import HarnessError, StoreError, no_records, reason_of
+from harness.errors import HarnessError, StoreError, reason_of
 from harness.records.store import Store
-from harness.reporting.collect import SuiteView, collect_tables
+from harness.reporting.collect import SuiteView, collect_tables, find_known_suites
 from harness.reporting.content import Content, Gallery, render_content
 from harness.reporting.details import Pool, describe_record
 from harness.reporting.index import RecordIndex
@@ -71,12 +71,7 @@ class LiveReport:
     """
 
     def __init__(self, store: Store, suites: Sequence[str] | None = None) -> None:
-        known = store.suites()
-        if not known:
-            raise StoreError(f"{store.path}: no records yet: harness run SUITE makes some")
-        for name in suites or ():
-            if name not in known:
-                raise StoreError(no_records(store.path, name, known))
+        find_known_suites(store, suites)
         self.store, self.suites = store, suites
         self.epoch = secrets.token_hex(4)
         self.problem = ""

@@ -27,22 +27,21 @@ class TimeLeft:
 
     def finish(self, cell: Cell, seconds: float, one_time: float = 0.0) -> None:
         """Take a finished cell into account: its seconds, and how many of them were one-time work."""
-        kin = self._kin.pop(cell.id, None)
+        kin = self.leave_out(cell)
         if kin is None:
             return
-        self._left[kin] -= 1
-        self._models[_name_model(cell)] -= 1
         self._spent += seconds
         self._once[_name_model(cell)] += one_time
         for key in kin:
             self._seconds[key].append(max(0.0, seconds - one_time))
 
-    def leave_out(self, cell: Cell) -> None:
-        """Take a cell out that took no time worth counting."""
+    def leave_out(self, cell: Cell) -> tuple[Hashable, ...] | None:
+        """Take a cell out without learning from its time; return what it shares with others, None if it is no longer in."""
         kin = self._kin.pop(cell.id, None)
         if kin is not None:
             self._left[kin] -= 1
             self._models[_name_model(cell)] -= 1
+        return kin
 
     def estimate(self, elapsed: float, most_at_once: int = 1) -> float | None:
         """Return the seconds left after `elapsed`, or None while nothing is finished.
