@@ -66,6 +66,8 @@ class Job:
     remarks: list[str] = field(default_factory=list)
     """Remarks on this cell for the record and footnotes; `remark` adds to it."""
 
+    wanted: Callable[[], bool] = lambda: False
+    """Tells a protocol's `warm` whether to stop, because the worker is needed for cells of its own."""
     failures: dict[str, HarnessError] = field(default_factory=dict)
     """Metrics that raised or returned no number, by name: the others count, and the next run repeats the cell."""
 
@@ -167,6 +169,9 @@ class RunProtocol(Protocol):
     also has `seeds_at_once(cell) -> int`, the number for this cell, and `run_many(jobs) -> list[Result]`
     for jobs that differ only in their cell's seed; each result must equal that of `run`, up to floating
     point. `run` is still needed: for single seeds, and for all of them if `run_many` raises.
+
+    A protocol with `warm(job)` computes there what `run` will ask of the feature cache, and nothing else, until
+    `job.wanted()`. It is called for a cell that runs on another worker, to help it.
 
     A protocol whose numbers are more than each metric of each evidence has
     `measure(job, evidence) -> Mapping[str, float]`: all numbers that depend on metrics, from the
