@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import os
 import pickle
 import random
@@ -19,10 +20,13 @@ from typing import IO, Any
 
 import pytest
 
-from harness.errors import StoreError
+import harness
+from harness.cli import main
+from harness.errors import StoreError, SuiteError
 from harness.records import leases
 from harness.records.lease_holders import Holder, HolderProcess
 from harness.records.leases import Leases, clear_leases, list_leases
+from harness.records.store import Store
 
 ID, OTHER = "0123456789abcdef0123", "fedcba9876543210fedc"
 
@@ -512,3 +516,36 @@ def test_listing_and_clearing(make: Callable[..., Leases], folder: Path) -> None
     assert list_leases(folder) == []
     alive.give("a" * 20)
     assert alive.take("a" * 20) is None
+
+
+def test_doctor_shows_and_clears_leases(
+    make: Callable[..., Leases], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = {
+        "experiment": "e",
+        "protocol": "p",
+        "model": "vit",
+        "dataset": "digits",
+        "method": "",
+        "shots": 4,
+        "seed": 1,
+    }
+    store = Store(folder.parent)
+    store.write_manifest({"name": "mine"}, [{"id": ID, "at": at, "tags": {}}])
+    make().take(ID)
+    dead = gone_pid()
+    for id in ("c" * 20, "d" * 20):
+        put(folder, here(pid=dead, host=os.uname().nodename), id)
+    main(["doctor", "--store", str(store.path)])
+    said = capsys.readouterr().out
+    assert f"LEASE      vit · digits · shots 4 · seed 1: process {os.getpid()} on host " in said
+    assert f"STALE      {'c' * 20}: process {dead} on host " in said
+    assert "(--clear-leases removes the stale ones)" in said
+    main(["doctor", "--store", str(store.path), "--clear-leases", "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert [(lease["id"], lease["stale"]) for lease in facts["leases"]] == [(ID, False)]
+    assert [lease["cell"] for lease in facts["cleared"]] == ["c" * 20, "d" * 20]
+    facts = harness.doctor(store=store.path, clear_leases="all")
+    assert (facts["leases"], [lease["stale"] for lease in facts["cleared"]]) == ([], [False])
+    with pytest.raises(SuiteError, match="clear_leases: expected True, False or 'all', found 'stale'"):
+        harness.doctor(store=store.path, clear_leases="stale")  # type: ignore[arg-type]
