@@ -38,7 +38,9 @@ def describe_run(cell: Cell, device: Any, batch_size: int | None, workers: int) 
         "workers": workers,
         "command": command_line(sys.argv),
     }
-    kind = {name: value for name, value in facts["device"].items() if name != "uuid"}  # any GPU of a kind is as good
+    kind = {
+        name: value for name, value in facts["device"].items() if name != "uuid"
+    }  # any GPU of a kind is as good
     text = repr(sorted((facts["libraries"] | facts["plugins"]).items())) + repr(kind)
     return {**facts, "environment": hashlib.sha256(text.encode()).hexdigest()[:12]}
 
@@ -68,7 +70,7 @@ def device_facts(device: str) -> dict[str, Any]:
         driver = _run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
         facts |= {
             "name": properties.name,
-            "uuid": str(getattr(properties, "uuid", "")) or None,
+            "uuid": str(properties.uuid),
             "memory": properties.total_memory,
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),

@@ -40,11 +40,11 @@ class Claims:
         self._leases.close()
 
     def _read_made_meanwhile(self, cell: Cell) -> Record | None:
-        """Return the cell's record if another run has made it: an ok one, or any since this run began."""
+        """Return the cell's record if another run has made it: a whole one, or any since this run began."""
         written = self._store.date(cell.id)
         if written is None or (self._fresh and written <= self.since):
             return None
         record = self._store.read(cell.id)
-        if record is None or (record.status != "ok" and written <= self.since):
+        if record is None or (not record.whole and written <= self.since):
             return None
         return record
