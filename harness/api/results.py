@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.api.keywords import as_list, refusing_unknown
 from harness.records.paths import default_store
@@ -29,17 +29,20 @@ def table(
     *,
     store: str | Path | None = None,
     table: str | None = None,
+    add_published: str | Sequence[str] = (),
     **layout: Any,
 ) -> list[Table]:
     """Return the leaderboards of a suite, or of all in the store, without running anything.
 
     `table` names one of them. `layout` changes fields of their layout: rows, columns, values, baseline,
     delta, sort, group, where, decimals, percent, transpose, ranking, intervals, level. Other rows, columns or
-    values make a new table of the suite's; other fields apply to all of its tables.
+    values make a new table of the suite's; other fields apply to all of its tables. `add_published` names
+    published results to show beside the rows: installed sets, suites of the store, .csv files; `published_rows`
+    says how many of their models above and below each row, or "all".
     """
     from harness.leaderboard.stored import stored_tables
 
-    return stored_tables(_open(store), str(suite) if suite else None, layout, table)
+    return stored_tables(_open(store), str(suite) if suite else None, layout, table, as_list(add_published))
 
 
 @refusing_unknown()
@@ -91,15 +94,21 @@ def report(
     store: str | Path | None = None,
     out: str | Path = "report.html",
     plots: str | Path | None = None,
+    add_published: str | Sequence[str] = (),
+    published_rows: int | Literal["all"] | None = None,
 ) -> Path:
     """Write one HTML page with leaderboards, plots and records, and return its path.
 
     Without `suites`, it shows all that the store knows. `plots` is a folder in which each plot is also written
-    as SVG and PNG. Tables and plots that can't be made are named on the page and on stderr.
+    as SVG and PNG. `add_published` and `published_rows` are those of `harness.table`, for all tables and plots.
+    Tables and plots that can't be made are named on the page and on stderr.
     """
+    from harness.reporting.collect import Published
     from harness.reporting.writing import write_files
 
-    done = write_files(_open(store), suites, Path(out), None if plots is None else Path(plots))
+    folder = None if plots is None else Path(plots)
+    published = Published(tuple(as_list(add_published)), published_rows)
+    done = write_files(_open(store), suites, Path(out), folder, published=published)
     for problem in done.problems:
         print(f"harness: {problem}", file=sys.stderr)
     return done.page

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.api.keywords import as_list, refusing_unknown
 from harness.discovery.content import trusting_mtime
@@ -68,6 +68,8 @@ def run(
     set: Mapping[str, Any] | None = None,
     data_root: str | Path | None = None,
     trust_mtime: bool | None = None,
+    add_published: str | Sequence[str] = (),
+    published_rows: int | Literal["all"] | None = None,
     **choices: Any,
 ) -> Run:
     """Run the missing cells of a suite; `.tables()` and `.frame()` of the returned run hold the results.
@@ -88,6 +90,8 @@ def run(
         data_root: folder of the data sets; by default $HARNESS_DATA_ROOT.
         trust_mtime: identify data on disk by names, sizes and modification times instead of its content,
             which saves reading it once; by default as $HARNESS_TRUST_MTIME says.
+        add_published: published results in all tables and plots: installed sets, suites of the store, .csv files.
+        published_rows: how many of their models tables show above and below each row (2), or "all".
         choices: what narrows and adds: models, datasets, methods, metrics, add_models, add_datasets,
             add_metrics, experiments, seeds, precision, images, limit, skip_unreadable.
 
@@ -108,7 +112,7 @@ def run(
     shown = is_watched(sys.stderr) if progress is None else progress
     with trusting_mtime(trust_mtime), data_root_at(data_root), showing_progress(shown), _explaining_stop():
         return run_suite(
-            _find_suite(suite, set),
+            _find_suite(suite, set).with_published(as_list(add_published), published_rows),
             Store(store or default_store()),
             choice=_choose(choices),
             device=device,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import HarnessError, SuiteError
 
@@ -60,6 +60,31 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the folder of records (else $HARNESS_STORE, else results/store)",
     )
+
+
+def add_published_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--add-published` and `--published-rows`."""
+    add_repeated(
+        parser,
+        "--add-published",
+        "SET",
+        "published results beside one's own: an installed set, a suite of the store, a .csv file; may be repeated",
+    )
+    parser.add_argument(
+        "--published-rows",
+        type=parse_rows,
+        metavar="N",
+        help="published models above and below each row (2), or all",
+    )
+
+
+def parse_rows(text: str) -> int | Literal["all"]:
+    """Parse a whole number of at least 0, or `all`."""
+    if text == "all":
+        return "all"
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, or all, found {text!r}")
+    return int(text)
 
 
 def positive_int(text: str) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.common import (
+    add_published_arguments,
     add_repeated,
     add_suite_arguments,
     data_settings,
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = "an installed listener, such as tensorboard or wandb?mode=online"
     add_repeated(parser, "--listen", "REF", f"{known} (else $HARNESS_LISTEN); may be repeated")
     add("--fresh", action="store_true", help="run all cells again, even those done")
+    add_published_arguments(parser)
     add("--report", type=Path, metavar="FILE", help="then write the report of these suites, one HTML page")
     add("--format", default="terminal", help="of the tables: terminal, markdown, csv, latex, html, json")
     add("--quiet", action="store_true", help="no progress, only the tables")
@@ -61,7 +63,8 @@ def main(given: argparse.Namespace) -> int:
     from harness.running.runner import Executors
 
     write = find_writer(given.format)
-    suites, store = load_suites(given), open_store(given)
+    store = open_store(given)
+    suites = [s.with_published(given.add_published, given.published_rows) for s in load_suites(given)]
     outcomes: list[Run] = []
     answers: list[dict[str, Any]] = []
     began = time.monotonic()

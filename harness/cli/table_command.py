@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from harness.cli.common import add_repeated, add_store_argument, encode_json, open_store, write_out
+from harness.cli.common import (
+    add_published_arguments,
+    add_repeated,
+    add_store_argument,
+    encode_json,
+    open_store,
+    write_out,
+)
 from harness.cli.plugin_output import redirect_prints
 from harness.errors import SuiteError
 
@@ -32,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ranking", action="store_true", help="add average rank, win rate and mean")
     add("--intervals", choices=["none", "seeds", "samples", "both", "auto"])
     add("--level", type=float, help="of intervals and tests (0.95)")
+    add_published_arguments(parser)
     add("--out", type=Path, metavar="FILE", help="write there instead of printing")
 
 
@@ -41,7 +49,9 @@ def main(given: argparse.Namespace) -> int:
     from harness.leaderboard.stored import stored_tables
 
     with redirect_prints(given):
-        tables = stored_tables(open_store(given), given.suite, parse_changes(given), given.table)
+        tables = stored_tables(
+            open_store(given), given.suite, parse_changes(given), given.table, given.add_published
+        )
     if given.json or given.format == "json":
         text = encode_json([t.to_dict() for t in tables])
     else:
@@ -70,6 +80,7 @@ def parse_changes(given: argparse.Namespace) -> dict[str, Any]:
     }
     changes |= {"percent": False} if given.no_percent else {}
     changes |= {k: True for k in ("transpose", "ranking") if getattr(given, k)}
+    changes |= {} if given.published_rows is None else {"published_rows": given.published_rows}
     where = _parse_where(given)
     return changes | ({"where": where} if where else {})
 

@@ -80,6 +80,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("protocol", "warm", None, "method (job): compute what `run` will ask of the feature cache, for a cell elsewhere"),
     ("protocol", "measure", None, "method (job, evidence): the numbers that depend on metrics, from kept evidence"),
     ("summary or plot", "needs_store", False, "whether a summary is called with the store as well"),
+    ("summary or plot", "takes_published", False, "whether it takes rows of published results, marked by the column `published`"),
     ("listener", "on_request", False, "whether it listens only where a run names it"),
     ("executor", "close", None, "method: called once when no run needs it any more"),
 )  # fmt: skip

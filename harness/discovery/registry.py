@@ -25,6 +25,7 @@ KINDS = (
     "summaries",
     "plots",
     "suites",
+    "published",
     "executors",
     "importers",
     "hooks",
@@ -248,5 +249,10 @@ def full_name(plugin: Plugin) -> str:
 
 def singular(kind: str) -> str:
     """Return `data set` for `datasets` and so on, for messages."""
-    words = {"datasets": "data set", "summaries": "summary", "hooks": "listener"}
+    words = {
+        "datasets": "data set",
+        "summaries": "summary",
+        "hooks": "listener",
+        "published": "published set",
+    }
     return words.get(kind, kind.removesuffix("s"))

@@ -21,6 +21,8 @@ from harness.planning.suite import Suite, TableSpec
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.published.background import Background
+
 
 def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table]:
     """Return all leaderboards that the suite declares, or a plain one if it declares none."""
@@ -29,16 +31,24 @@ def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Ta
     specs = with_tables(suite, data).tables
     tables = []
     find = find_metrics(suite)
+    backgrounds: dict[tuple[str, ...], Background] = {}
     for spec in specs:
         if not spec.values and not spec.summary:
             spec = spec.model_copy(update={"values": _suite_metrics(suite, data)})
         spec, unsorted = _drop_absent_sort(suite, spec, data)
         part = select_records(data, spec)
         if len(part) or len(specs) == 1:  # a partial run has nothing for some tables
+            names = tuple(suite.published if spec.published is None else spec.published)
+            if spec.published_rows is None:
+                spec = spec.model_copy(update={"published_rows": suite.published_rows})
+            if names and names not in backgrounds:
+                from harness.published.background import gather_background
+
+                backgrounds[names] = gather_background(names, data, store, suite.name)
             tables.append(
-                build_summary_table(spec, part, store)
+                build_summary_table(spec, part, store, backgrounds.get(names))
                 if spec.summary
-                else build_table(spec, part, store, find)
+                else build_table(spec, part, store, find, backgrounds.get(names))
             )
             if unsorted:
                 tables[-1].note(f"not sorted by '{unsorted}', which these records do not have")
@@ -131,9 +141,13 @@ def default_metric(data: pd.DataFrame) -> list[str]:
 
 
 def build_table(
-    spec: TableSpec, data: pd.DataFrame, store: Any = None, metrics: FindMetric | None = None
+    spec: TableSpec,
+    data: pd.DataFrame,
+    store: Any = None,
+    metrics: FindMetric | None = None,
+    background: Background | None = None,
 ) -> Table:
-    """Lay out the records as the specification says.
+    """Lay out the records as the specification says, with rows of published results if there is a background.
 
     Rows and columns are tuples of coordinates, in the plan's order. The records of one place are averaged,
     seed by seed; the interval states its kind.
@@ -203,6 +217,10 @@ def build_table(
         from harness.leaderboard.ranking import add_ranking
 
         add_ranking(table, spec)
+    if background is not None:  # after all that compares rows
+        from harness.leaderboard.published_rows import add_published
+
+        add_published(table, spec, data, background, store)
     sort_rows(table, spec)
     return table.transposed() if spec.transpose else table
 

@@ -14,7 +14,8 @@ class Summary(Protocol):
 
     A suite's table names it as `summary`. Its module must import cheaply: import pandas and scipy inside
     `__call__`. With `needs_store = True` on the class it is called with the store as second argument, and
-    may read the records' notes and curves there.
+    may read the records' notes and curves there. With `takes_published = True`, rows of published results
+    follow where a suite asks for them: their column `published` names the set, and they have no id.
     """
 
     unit: ClassVar[str | None]

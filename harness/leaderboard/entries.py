@@ -50,11 +50,15 @@ class Column:
 
 @dataclass
 class Row:
-    """A row: its header, its group (if the table is grouped), and one entry per column."""
+    """A row: its header, its group (if the table is grouped), and one entry per column.
+
+    `published` names the set of a row of published numbers; it is empty for one's own.
+    """
 
     header: tuple[str, ...]
     entries: list[TableValue]
     group: str = ""
+    published: str = ""
 
 
 def effective_column(entry: TableValue, column: Column) -> Column:

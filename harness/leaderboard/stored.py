@@ -23,12 +23,17 @@ LAYOUT = ("rows", "columns", "values")
 
 
 def stored_tables(
-    store: Store, suite: str | None, changes: Mapping[str, Any], only: str | None = None
+    store: Store,
+    suite: str | None,
+    changes: Mapping[str, Any],
+    only: str | None = None,
+    published: Sequence[str] = (),
 ) -> ShownTables:
     """Return the tables of one suite of the store, or of all, with fields of their layout changed.
 
-    `only` names one table of the suite. Raises SuiteError for a suite without records, an unknown table, an
-    invalid change, or a `where` that no cell meets.
+    `only` names one table of the suite; `published` are sets of published results to add to the tables' own.
+    Raises SuiteError for a suite without records, an unknown table or set, an invalid change, or a `where` that
+    no cell meets.
     """
     known = store.suites()
     name = _find_name(suite) if suite else None
@@ -38,10 +43,16 @@ def stored_tables(
         raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
     names = [name] if name else known
     # of a selection, any of the suites may be meant
-    request = {"changes": dict(changes), "only": only, "suites": names if changes.get("where") else None}
-    derived, frames, tables = DerivedCache(store, names), dict[str, Any](), ShownTables()
+    request = {
+        "changes": dict(changes),
+        "only": only,
+        "suites": names if changes.get("where") else None,
+        "published": list(published),
+    }
+    named = [*published, *(changes.get("published") or ())]
+    derived, frames, tables = DerivedCache(store, names, published=named), dict[str, Any](), ShownTables()
     for one in names:
-        make = partial(_make_tables, store, one, names, changes, only, frames)
+        make = partial(_make_tables, store, one, names, changes, only, published, frames)
         tables += [decode_table(table) for table in derived.get(one, "tables", request, make)]
     return tables
 
@@ -61,6 +72,7 @@ def _make_tables(
     names: Sequence[str],
     changes: Mapping[str, Any],
     only: str | None,
+    published: Sequence[str],
     frames: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Return a suite's tables as JSON-able data; `frames` keeps the suites' frames for the next one."""
@@ -75,7 +87,8 @@ def _make_tables(
         frames.update({n: (load_planned(store, n), suite_frame(store, n)) for n in names})
         check_where(where, "--where", frames)
     planned, data = frames.get(name) or (load_planned(store, name), suite_frame(store, name))
-    tables = build_tables(change_tables(with_tables(planned, data), changes, only), data, store)
+    changed = change_tables(with_tables(planned, data), changes, only).with_published(published)
+    tables = build_tables(changed, data, store)
     return [encode_table(table) for table in tables]
 
 

@@ -13,6 +13,7 @@ from harness.discovery.reference import parse_references
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts, nearest, reason_of
 from harness.leaderboard.entries import METRIC, Column, Row, TableValue, has_width
 from harness.leaderboard.frame import shorten_columns
+from harness.leaderboard.published_rows import add_published_summary
 from harness.leaderboard.remark_finder import RemarkFinder
 from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table, empty_table
@@ -20,15 +21,20 @@ from harness.leaderboard.titles import describe_number, title_coordinate
 from harness.leaderboard.value_intervals import extend_caption
 from harness.planning.patterns import matches
 from harness.planning.suite import TableSpec
+from harness.published.frames import add_published_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.published.background import Background
+
 NEEDED = ("model", "metric", "value")
 
 
-def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
-    """Lay out what a summary plugin computes from the ok records.
+def build_summary_table(
+    spec: TableSpec, data: pd.DataFrame, store: Any = None, background: Background | None = None
+) -> Table:
+    """Lay out what a summary plugin computes from the ok records, and from published ones if it takes them.
 
     If the plugin fails, the table stays empty with the reason below it, so that the other tables appear.
     """
@@ -40,6 +46,9 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
         if part.problem or part.missing:
             raise HarnessError(part.problem or part.missing or "")
         frame = shorten_columns(data[data["status"] == "ok"]).reset_index(drop=True)
+        takes = background is not None and ask(part.object, "takes_published")
+        if background is not None and takes:
+            frame = add_published_rows(frame, background)
         # notes and curves are not in the frame: a summary that reads them asks for the store
         long = part.object(frame, store) if ask(part.object, "needs_store") else part.object(frame)
         _check_frame(long, part)
@@ -54,7 +63,8 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
     long = _select_values(table, spec, long)
     percent = spec.percent and ask(part.object, "unit") == "fraction"
     finder = RemarkFinder(data, [str(c) for c in long.columns if c not in ("metric", "value")])
-    _lay_out(table, spec, long, percent, ask(part.object, "higher_is_better"), finder)
+    published = dict(zip(background.labels, background.sets, strict=True)) if background and takes else {}
+    _lay_out(table, spec, long, percent, ask(part.object, "higher_is_better"), finder, published)
     titles = data.attrs.get("titles", {}) | (ask(part.object, "titles") or {})
     _title(table, spec, titles, "%" if ask(part.object, "unit") == "percent" else None)
     bare = [e for e in table.entries if e.value is not None and e.low is None]
@@ -65,6 +75,8 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
     for text in finder.unplaced_remarks():  # only the summary knows which numbers rest on them
         table.note(text)
     _note_failures(table, data)
+    if background is not None:
+        add_published_summary(table, spec, data, background, store, bool(takes))
     sort_rows(table, spec)
     return table.transposed() if spec.transpose else table
 
@@ -115,6 +127,7 @@ def _lay_out(
     percent: bool,
     better: bool | None,
     finder: RemarkFinder,
+    published: Mapping[str, str],
 ) -> None:
     for name in (*spec.rows, *spec.columns):
         if name not in long.columns:
@@ -136,7 +149,8 @@ def _lay_out(
         entry.count = entry.expected = int(_float_or_none(record.get("count")) or 1)
         if isinstance(note := record.get("note"), str) and note:
             entry.notes.append(table.note(note))
-        entry.notes += finder.find_footnotes(record, table)
+        if str(record["model"]) not in published:
+            entry.notes += finder.find_footnotes(record, table)
         if (row, column) in placed:
             entry.notes.append(table.note(_overlap_note(placed[row, column], record)))
         placed[row, column] = record
@@ -148,7 +162,8 @@ def _lay_out(
         Column(c, metrics[c], percent=percent, decimals=decimals, higher_is_better=better) for c in order
     ]
     for key in _order_metrics(list(dict.fromkeys(row_keys)), spec.rows, spec.values):
-        table.rows.append(Row(key, [entries.get((key, c), TableValue()) for c in order]))
+        of = next((published[text] for text in key if text in published), "")
+        table.rows.append(Row(key, [entries.get((key, c), TableValue()) for c in order], published=of))
 
 
 def _title(table: Table, spec: TableSpec, titles: Mapping[str, str], unit: str | None) -> None:

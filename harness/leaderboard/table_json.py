@@ -21,7 +21,9 @@ def encode_table(table: Table) -> dict[str, Any]:
         "row_names": list(table.row_names),
         "column_names": list(table.column_names),
         "columns": [_encode_column(c) for c in table.columns],
-        "rows": [[list(r.header), r.group, [_encode_entry(e) for e in r.entries]] for r in table.rows],
+        "rows": [
+            [list(r.header), r.group, [_encode_entry(e) for e in r.entries], r.published] for r in table.rows
+        ],
     }
 
 
@@ -33,7 +35,10 @@ def decode_table(data: Mapping[str, Any]) -> Table:
         tuple(data["row_names"]),
         tuple(data["column_names"]),
         [_decode_column(c) for c in data["columns"]],
-        [Row(tuple(h), [_decode_entry(e) for e in entries], group) for h, group, entries in data["rows"]],
+        [
+            Row(tuple(h), [_decode_entry(e) for e in entries], group, published)
+            for h, group, entries, published in data["rows"]
+        ],
     )
     for name in PLAIN:
         setattr(table, name, data[name])

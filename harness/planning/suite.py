@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from harness.discovery import registry
 from harness.discovery.reference import complete_entry
@@ -89,6 +89,13 @@ class Experiment(Grid):
     name: str
 
 
+def check_published_rows(given: object) -> object:
+    """Return a number of published rows. Raises ValueError for a negative one."""
+    if isinstance(given, int) and given < 0:
+        raise ValueError('expected at least 0, or "all"')
+    return given
+
+
 class TableSpec(Strict):
     """The layout of a leaderboard: its rows, columns and values."""
 
@@ -110,6 +117,15 @@ class TableSpec(Strict):
     intervals: Literal["none", "seeds", "samples", "both", "auto"] = "auto"
     level: float = 0.95
     caption: str = ""
+    published: list[str] | None = None
+    """Sets of published results beside the rows; None: the suite's."""
+    published_rows: int | Literal["all"] | None = None
+    """How many of their models are shown above and below each row; None: two."""
+
+    @field_validator("published_rows")
+    @classmethod
+    def _check_rows(cls, given: object) -> object:
+        return check_published_rows(given)
 
 
 class PlotSpec(Strict):
@@ -120,6 +136,8 @@ class PlotSpec(Strict):
     kind: str
     where: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
+    published: list[str] | None = None
+    """Sets of published results behind the records; None: the suite's."""
 
 
 class Defaults(Strict):
@@ -160,6 +178,15 @@ class Suite(Grid):
     tables: list[TableSpec] = Field(default_factory=list)
     plots: list[PlotSpec] = Field(default_factory=list)
     editions: dict[str, Edition] = Field(default_factory=dict)
+    published: list[str] = Field(default_factory=list)
+    """Sets of published results in all tables and plots that don't name their own."""
+    published_rows: int | Literal["all"] | None = None
+    """How many of their models all tables show that don't say so themselves."""
+
+    @field_validator("published_rows")
+    @classmethod
+    def _check_rows(cls, given: object) -> object:
+        return check_published_rows(given)
 
     _folder: Path | None = PrivateAttr(default=None)
 
@@ -173,6 +200,24 @@ class Suite(Grid):
     def folder(self) -> Path | None:
         """The folder of its file, against which relative paths are resolved; None without a file."""
         return self._folder
+
+    def with_published(self, names: Sequence[str], rows: int | Literal["all"] | None = None) -> Suite:
+        """Return the suite with further sets of published results in all its tables and plots.
+
+        `rows` is how many of their models are shown above and below each row of a table.
+        """
+        if not names and rows is None:
+            return self
+
+        def extend(spec: TableSpec | PlotSpec) -> dict[str, Any]:
+            before = self.published if spec.published is None else spec.published
+            return {"published": list(dict.fromkeys([*before, *names]))}
+
+        more = {} if rows is None else {"published_rows": rows}
+        found = self.model_copy(update={"published": list(dict.fromkeys([*self.published, *names]))} | more)
+        found.tables = [t.model_copy(update=extend(t) | more) for t in self.tables]
+        found.plots = [p.model_copy(update=extend(p)) for p in self.plots]
+        return found
 
     @property
     def grids(self) -> list[Experiment]:

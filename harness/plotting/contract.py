@@ -26,6 +26,9 @@ class Plot(Protocol):
         costs. In `data.attrs`, `metrics` and `costs` list those columns in order, `fractions` the metrics
         that may be shown in percent, `lower` those for which lower is better.
 
+        With `takes_published = True` on the class, rows of published results follow where a suite asks for
+        them: their column `published` names the set, one's own have "" (or no such column), and they have no id.
+
         Raises HarnessError if the data can't be plotted; the text says what is missing.
         """
         ...

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.contract.declared import ask
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references
 from harness.errors import HarnessError, PluginBroken, did_you_mean, reason_of
 from harness.leaderboard.frame import find_coordinate, match_coordinate, shorten_columns
 from harness.planning.suite import PlotSpec, Suite
+from harness.plotting.hover_names import add_hover_names
 from harness.plotting.style import plot_style
 from harness.records.store import Store
 
@@ -79,7 +81,7 @@ def _draw_plot(
     try:
         with plot_style(stem, text_as_paths=folder is not None):
             figure = Figure(figsize=SIZE)
-            drawn.caption = draw_on(figure, spec, data, store)
+            drawn.caption = draw_on(figure, with_published(suite, spec), data, store, suite.name)
             if folder is None:
                 drawn.svg = to_svg(figure)
             else:
@@ -91,8 +93,13 @@ def _draw_plot(
     return drawn
 
 
-def draw_on(figure: Figure, spec: PlotSpec, data: pd.DataFrame, store: Store) -> str:
-    """Draw one plot on an empty figure, in the present style, and return its caption.
+def with_published(suite: Suite, spec: PlotSpec) -> PlotSpec:
+    """Return a plot with the suite's sets of published results, unless it names its own."""
+    return spec if spec.published is not None else spec.model_copy(update={"published": suite.published})
+
+
+def draw_on(figure: Figure, spec: PlotSpec, data: pd.DataFrame, store: Store, suite: str = "") -> str:
+    """Draw one plot of a suite on an empty figure, in the present style, and return its caption.
 
     Raises HarnessError with the reason if it can't be drawn, whatever its plugin raises.
     """
@@ -101,9 +108,17 @@ def draw_on(figure: Figure, spec: PlotSpec, data: pd.DataFrame, store: Store) ->
     part = Resolver().resolve("plots", reference, where)
     if part.problem or part.missing:
         raise HarnessError(part.problem or part.missing or "")
-    rows = prepare_plot_data(filter_rows(data, spec.where))
+    kept = filter_rows(data, spec.where)
+    rows, sources = prepare_plot_data(kept), ""
+    if spec.published and ask(part.object, "takes_published"):
+        from harness.published.background import gather_background
+        from harness.published.frames import add_published_rows
+
+        background = gather_background(spec.published, kept, store, suite)
+        rows = add_published_rows(rows, background)
+        sources = "".join(f" [{name}]: published, {source}." for name, source in background.sources.items())
     try:
-        return part.object.draw(rows, store, figure) or ""
+        return (part.object.draw(rows, store, figure) or "") + sources
     except HarnessError:
         raise
     except Exception as error:  # a plugin's plot may fail in any way; the others must be drawn
@@ -159,7 +174,7 @@ def to_svg(figure: Figure) -> str:
     # not `savefig`, which draws everything twice to lay it out; one drawing does that, too
     canvas: Any = FigureCanvasSVG(figure)
     canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
-    return NOT_IN_XML.sub("\ufffd", buffer.getvalue())
+    return NOT_IN_XML.sub("\ufffd", add_hover_names(figure, buffer.getvalue()))
 
 
 def _write_figure(figure: Figure, stem: Path, title: str) -> tuple[Path, ...]:
@@ -168,7 +183,7 @@ def _write_figure(figure: Figure, stem: Path, title: str) -> tuple[Path, ...]:
     vector, pixels = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
-    write_bytes(vector, NOT_IN_XML.sub("\ufffd", buffer.getvalue()).encode())
+    write_bytes(vector, NOT_IN_XML.sub("\ufffd", add_hover_names(figure, buffer.getvalue())).encode())
     with replacing(pixels) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     return vector, pixels

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from harness.errors import HarnessError, did_you_mean, no_records
 from harness.leaderboard.frame import suite_frame
 from harness.planning.suite import find_suite_name, load_planned
-from harness.plotting.draw import SIZE, draw_on, safe_file_name
+from harness.plotting.draw import SIZE, draw_on, safe_file_name, with_published
 from harness.plotting.style import plot_style
 from harness.records.store import Store
 
@@ -75,7 +75,9 @@ def draw_figures(store: Store, suite: str, names: Sequence[str] = ()) -> Figures
         try:
             with plot_style(safe_file_name(suite, spec.name)):
                 figure = ShownFigure(figsize=SIZE, facecolor="white")
-                figures.captions[spec.name] = draw_on(figure, spec, data, store)
+                figures.captions[spec.name] = draw_on(
+                    figure, with_published(planned, spec), data, store, suite
+                )
                 figure.draw_without_rendering()  # makes ticks, which would take another style later
                 figures[spec.name] = figure
         except HarnessError as error:

@@ -49,14 +49,18 @@ class DerivedCache:
     """Finds and keeps derived values of some suites of one store.
 
     It takes the store's state when it is made, so make it before anything is read that values rest on: what
-    came since then would otherwise be taken for part of a value that lacks it.
+    came since then would otherwise be taken for part of a value that lacks it. `published` are the sets of
+    published results, beside those of the suites' plans, that have a part in the values.
     """
 
-    def __init__(self, store: Store, suites: Iterable[str], folder: Path | None = None) -> None:
+    def __init__(
+        self, store: Store, suites: Iterable[str], folder: Path | None = None, published: Iterable[str] = ()
+    ) -> None:
         self.store = store
         self.folder = folder or cache_dir() / "derived"
+        self.published = tuple(published)
         listings = _list_records(store)
-        self._states = {suite: _take_state(store, suite, listings) for suite in suites}
+        self._states = {suite: _take_state(store, suite, listings, self.published) for suite in suites}
 
     def get(self, suite: str, what: str, request: Any, make: Callable[[], Any]) -> Any:
         """Return a suite's derived value: JSON-able data, kept or from `make`.
@@ -90,22 +94,61 @@ class DerivedCache:
         return self.folder / place[:2] / f"{place}.json"
 
     def _state_now(self, suite: str) -> str | None:
-        return _take_state(self.store, suite, _list_records(self.store))
+        return _take_state(self.store, suite, _list_records(self.store), self.published)
 
 
 def _list_records(store: Store) -> Listings:
     return {kind: _list_files(store.path / kind, suffix) for kind, suffix in BESIDE}
 
 
-def _take_state(store: Store, suite: str, listings: Listings) -> str | None:
+def _take_state(store: Store, suite: str, listings: Listings, published: Iterable[str]) -> str | None:
     """Return a digest of all of the store and the environment that decides a suite's values; None without a plan."""
-    try:
-        plan = (store.path / "suites" / f"{suite}.json").read_bytes()
-        ids = [cell["id"] for cell in orjson.loads(plan)["cells"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    plan = _read_plan(store, suite)
+    if plan is None:
         return None
+    digest, files, content = _describe_plan(plan, listings)
+    names = [*published, *_list_published(content["suite"])]
+    others = [_describe_published(store, name, listings) for name in names]
+    return _digest([FORMAT, sys.version, digest, files, _list_distributions(), *others])
+
+
+def _read_plan(store: Store, suite: str) -> bytes | None:
+    try:
+        return (store.path / "suites" / f"{suite}.json").read_bytes()
+    except OSError:
+        return None
+
+
+def _describe_plan(plan: bytes, listings: Listings) -> tuple[str, list[Any], Any]:
+    """Return a digest of a plan, the files of its records, and its content; nothing of a damaged one counts."""
+    try:
+        content = orjson.loads(plan)
+        ids = [cell["id"] for cell in content["cells"]]
+        content["suite"].get("tables")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        content, ids = {"suite": {}}, []
     files = [[listing.get(id) for id in ids] for listing in listings.values()]
-    return _digest([FORMAT, sys.version, hashlib.sha256(plan).hexdigest(), files, _list_distributions()])
+    return hashlib.sha256(plan).hexdigest(), files, content
+
+
+def _list_published(suite: Mapping[str, Any]) -> list[str]:
+    """Return the sets of published results that a planned suite names, in the whole or for a table or plot."""
+    parts = [suite, *(suite.get("tables") or ()), *(suite.get("plots") or ())]
+    return [str(name) for part in parts for name in part.get("published") or ()]
+
+
+def _describe_published(store: Store, name: str, listings: Listings) -> Any:
+    """Return what differs if a set of published results does: a suite of the store, or a file."""
+    if (plan := _read_plan(store, name)) is not None:
+        return [name, *_describe_plan(plan, listings)[:2]]
+    from harness.errors import HarnessError
+    from harness.published.finding import find_published_file
+
+    try:
+        stat = find_published_file(name).stat()
+    except (HarnessError, OSError):
+        return [name]
+    return [name, stat.st_mtime_ns, stat.st_size]
 
 
 def _as_read(value: Any) -> Any:

@@ -117,7 +117,8 @@ def _render_row(row: Row, table: Table, place: Mapping[str, int], hidden: bool) 
     if not table.row_names:
         cells = []
     cells += [_render_cell(e, c, place) for e, c in zip(row.entries, table.columns, strict=True)]
-    return f"<tr{' hidden' if hidden else ''}>{''.join(cells)}</tr>"
+    attributes = (' class="published"' if row.published else "") + (" hidden" if hidden else "")
+    return f"<tr{attributes}>{''.join(cells)}</tr>"
 
 
 def render_name(text: str) -> str:

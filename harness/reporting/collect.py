@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import HarnessError, StoreError, no_records
 from harness.leaderboard.table import Table
@@ -45,6 +45,25 @@ class SuiteView:
         return {str(s): int(counts[s]) for s in sorted(counts.index, key=lambda s: (s != "ok", str(s)))}
 
 
+@dataclass(frozen=True)
+class Published:
+    """Sets of published results to add to all tables and plots, and how many rows of them to show around each row."""
+
+    names: tuple[str, ...] = ()
+    rows: int | Literal["all"] | None = None
+
+    @property
+    def request(self) -> list[Any] | None:
+        """What tells values with these results from others; None without any."""
+        return [list(self.names), self.rows] if self.names or self.rows is not None else None
+
+    def add_to(self, suite: Suite) -> Suite:
+        """Return a suite with them."""
+        return suite.with_published(self.names, self.rows)
+
+
+NONE = Published()
+
 TABLES, PLOTS = "report tables", "report plots"
 """What the cache of derived values calls the parts of a view."""
 
@@ -63,41 +82,49 @@ def find_known_suites(store: Store, wanted: Sequence[str] | None) -> list[str]:
     return known
 
 
-def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1) -> list[SuiteView]:
+def collect_views(
+    store: Store, suites: Sequence[str] | None, processes: int = 1, published: Published = NONE
+) -> list[SuiteView]:
     """Collect the named suites of the store, or all of them; several large ones in that many processes.
+
+    `published` are results to add to the suites' own.
 
     Raises StoreError for a name that the store does not know, or if there is nothing to show.
     """
     known = find_known_suites(store, suites)
     names = list(dict.fromkeys(suites or known))
-    derived = DerivedCache(store, names)
-    making = [name for name in names if not all(derived.has(name, what, None) for what in (TABLES, PLOTS))]
+    derived, asked = DerivedCache(store, names, published=published.names), published.request
+    making = [name for name in names if not all(derived.has(name, what, asked) for what in (TABLES, PLOTS))]
     cells = sum(len((store.manifest(name) or {}).get("cells", ())) for name in making)
     processes = min(processes, len(making))
     if processes > 1 and cells >= MANY:
         with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-            return list(pool.map(_collect_view, repeat(store), names))
-    return [_collect_view(store, name, derived) for name in names]
+            return list(pool.map(_collect_view, repeat(store), names, repeat(published)))
+    return [_collect_view(store, name, published, derived) for name in names]
 
 
-def _collect_view(store: Store, name: str, derived: DerivedCache | None = None) -> SuiteView:
+def _collect_view(
+    store: Store, name: str, published: Published, derived: DerivedCache | None = None
+) -> SuiteView:
     from harness.plotting.draw import DrawnPlot
 
-    derived = derived or DerivedCache(store, [name])
-    view = collect_tables(store, name, derived)
-    drawn = derived.get(name, PLOTS, None, partial(_draw_plots, view, store))
+    derived = derived or DerivedCache(store, [name], published=published.names)
+    view = collect_tables(store, name, derived, published)
+    drawn = derived.get(name, PLOTS, published.request, partial(_draw_plots, view, store))
     view.plots = [DrawnPlot(**plot) for plot in drawn]
     return view
 
 
-def collect_tables(store: Store, name: str, derived: DerivedCache | None = None) -> SuiteView:
+def collect_tables(
+    store: Store, name: str, derived: DerivedCache | None = None, published: Published = NONE
+) -> SuiteView:
     """Return a suite's view without its plots, which take longest; tables come from the cache if it has them."""
     from harness.leaderboard.frame import suite_frame
     from harness.leaderboard.table_json import decode_table
 
     derived = derived or DerivedCache(store, [name])  # before anything is read
-    view = SuiteView(load_planned(store, name), suite_frame(store, name))
-    made = derived.get(name, TABLES, None, partial(_make_tables, view, store))
+    view = SuiteView(published.add_to(load_planned(store, name)), suite_frame(store, name))
+    made = derived.get(name, TABLES, published.request, partial(_make_tables, view, store))
     view.tables = [decode_table(table) for table in made["tables"]]
     view.problems = list(made["problems"])
     return view

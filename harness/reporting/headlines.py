@@ -65,7 +65,7 @@ def _render_range(table: Table) -> str:
         found = [
             (entry.value, row.header, entry)
             for row in table.rows
-            if column.kind == "value" and (entry := row.entries[n]).value is not None
+            if column.kind == "value" and not row.published and (entry := row.entries[n]).value is not None
         ]
         if len({value for value, _, _ in found}) < 2:
             continue

@@ -16,7 +16,7 @@ import orjson
 
 from harness.records.files import write_bytes
 from harness.records.store import Store
-from harness.reporting.collect import SuiteView, collect_views
+from harness.reporting.collect import NONE, Published, SuiteView, collect_views
 from harness.reporting.content import Content, Gallery, render_content
 from harness.reporting.index import RecordIndex
 
@@ -37,6 +37,7 @@ def write_report(
     samples: int = 60,
     sample_records: int = 1000,
     processes: int = 1,
+    published: Published = NONE,
     report_problem: Callable[[str], object] = lambda text: None,
 ) -> Path:
     """Write the report on these suites (None: all in the store) and return its path.
@@ -45,7 +46,8 @@ def write_report(
     processes, which know installed plugins only; the page is the same. For `sample_records` records, spread
     over the suites and their models, it contains up to `samples` per-sample outputs, and for
     `thumbnail_records` of them up to `thumbnails` pictures, if the data set can be opened here. A table or
-    plot that can't be made has its reason on the page, and `report_problem` is called with it.
+    plot that can't be made has its reason on the page, and `report_problem` is called with it. `published` are
+    results to add to all tables and plots.
 
     Raises StoreError for an unknown suite or a store without records.
     """
@@ -54,7 +56,7 @@ def write_report(
     from harness.reporting.samples import Excerpts
     from harness.reporting.thumbnails import Thumbnails
 
-    shown = collect_views(store, suites, processes)
+    shown = collect_views(store, suites, processes, published)
     for problem in (problem for view in shown for problem in view.problem_lines):
         report_problem(problem)
     index, pool, origins = RecordIndex(shown), Pool(), Origins()

@@ -17,6 +17,7 @@ from harness.planning.labels import find_renamed
 from harness.planning.names import merge_names, move_collisions
 from harness.planning.plan import Choice, Plan, make_plan
 from harness.planning.suite import Suite, TableSpec
+from harness.published.finding import check_published
 from harness.records import provenance
 from harness.records.files import locked
 from harness.records.record import make_blank
@@ -56,6 +57,7 @@ def run(
     from harness.running.worker import RunSettings
 
     suite = _add_metrics_table(suite, choice.add_metrics if choice else ())
+    check_published(suite, store)
     events = Listeners([RunMarker(store.path), *listeners], installed_listeners)
     plan = make_plan(suite, choice, () if fresh else store.done(), store.manifest(suite.name))
     # importing torch takes seconds, for names that always work in vain

@@ -48,6 +48,8 @@ def sample_steps(ax: Any, corners: Any) -> list[Any]:
 class Pareto:
     """Points of cost and metric, averaged over all else, with their labelled front.
 
+    Published models of known cost are small grey points outside the front, whose names appear under the pointer.
+
     Args:
         cost: a column of costs, for which less is better (`parameters`, `seconds`, `peak_memory`), or
             `samples_per_second`, for which more is.
@@ -56,6 +58,8 @@ class Pareto:
         log: make the axis of costs logarithmic if all costs are positive.
         level: confidence of the intervals, in (0, 1).
     """
+
+    takes_published = True
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Pareto:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the named points with the intervals of the metric, and the front as steps."""
         from harness.errors import did_you_mean
+        from harness.plotting.hover_names import name_on_hover
         from harness.plotting.style import COLUMN_WIDTH, INK, MUTED, PALETTE
         from harness_plots.axis_labels import choose_scale, inside_sentence, name_quantity
         from harness_plots.labels import NamedPoints, drop_crowded_ticks, name_points, shorten
@@ -87,6 +92,9 @@ class Pareto:
             raise HarnessError(f"the records have no cost '{self.cost}'{did_you_mean(self.cost, known)}")
         kept = select_measured(data, metric)
         kept = kept[kept[self.cost].notna()]
+        behind = kept.iloc[:0]
+        if "published" in kept:
+            behind, kept = kept[kept["published"] != ""], kept[kept["published"] == ""]
         if kept.empty:
             raise HarnessError(f"no record that is ok has both '{self.cost}' and '{metric}'")
         scale, words = choose_scale(data, metric)
@@ -123,7 +131,20 @@ class Pareto:
                 color=colors[n],
                 clip_on=False,
             )
-        self._scale_costs(ax, costs)
+        around = behind.groupby("model", sort=False)[[self.cost, metric]].mean()
+        if len(around):
+            cloud = ax.scatter(
+                around[self.cost],
+                around[metric] * scale,
+                s=6,
+                color=MUTED,
+                alpha=0.45,
+                linewidths=0,
+                zorder=0.5,
+            )
+            name_on_hover(cloud, [str(model) for model in around.index])
+            lines += [[pair] for pair in zip(around[self.cost], around[metric] * scale, strict=True)]
+        self._scale_costs(ax, [*costs, *around[self.cost]])
         ax.set_xlabel(name_quantity(self.cost))
         ax.set_ylabel(words)
         ax.margins(x=0.08, y=0.1)
@@ -137,10 +158,11 @@ class Pareto:
         drop_crowded_ticks(figure)
         shown = ", ".join(shorten(labels[n], 30) for n in best[:8]) + (", …" if len(best) > 8 else "")
         bars = any(p.low is not None for p in found)
+        grey = f" Grey: {len(around)} published models, outside the front." if len(around) else ""
         intervals = f" Vertical bars: {self.level:.0%} intervals." if bars else ""
         return (
             f"{words} against {inside_sentence(name_quantity(self.cost))}; bold and joined: the Pareto front ({shown})."
-            f"{intervals}{' ' * bool(named)}{named}"
+            f"{intervals}{grey}{' ' * bool(named)}{named}"
         )
 
     def _scale_costs(self, ax: Any, costs: list[float]) -> None:

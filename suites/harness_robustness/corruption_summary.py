@@ -31,6 +31,7 @@ class CorruptionErrorSummary:
         "ce": "CE",
         "mean_corruption_error": "Mean error",
     }
+    takes_published = True
     unit = "percent"
     higher_is_better = False
 

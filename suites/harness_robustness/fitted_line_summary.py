@@ -22,6 +22,7 @@ class FittedLine:
     """
 
     titles: ClassVar = {"slope": "Slope", "intercept": "Intercept", "standard models": "Standard models"}
+    takes_published = True
     unit = None
     higher_is_better = None
 

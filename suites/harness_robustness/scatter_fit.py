@@ -22,7 +22,8 @@ class ScatterFit:
     """One panel per shift: each model's metric on the shift over its metric on the reference.
 
     The line, with its bootstrap band, is fitted on the axes' scale to the models tagged `standard`; models
-    above it have effective robustness.
+    above it have effective robustness. Published models are small grey points, whose names appear under the
+    pointer; those tagged standard have a part in the line.
 
     Args:
         shifts: names of data sets; by default all whose `reference` tag names another data set.
@@ -34,6 +35,8 @@ class ScatterFit:
         level: confidence of the band, in (0, 1).
         seed: seed of the bootstraps.
     """
+
+    takes_published = True
 
     def __init__(
         self,
@@ -52,7 +55,10 @@ class ScatterFit:
         self.corruptions, self.resamples, self.level, self.seed = corruptions, resamples, level, seed
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draw the panels and return the caption; standard models are grey circles, others coloured squares."""
+        """Draw the panels and return the caption; standard models are circles, others squares."""
+        import numpy as np
+
+        from harness.plotting.hover_names import name_on_hover
         from harness.plotting.style import INK, MUTED, PALETTE
         from harness_plots.axis_labels import inside_sentence, name_quantity
         from harness_plots.labels import NamedPoints, add_key, drop_crowded_ticks, name_points, shorten
@@ -63,6 +69,8 @@ class ScatterFit:
         pairs, names = self._choose_pairs(data)
         shown = names[:12]
         standard = pairs[f"tag.model.{self.fit}"].map(is_true).astype(bool)
+        published = pairs["published"].map(lambda name: isinstance(name, str) and name != "").astype(bool)
+        plain = PALETTE[0] if published.any() else MUTED
         handles: dict[str, Any] = {}
         lines: dict[str, AccuracyLine | None] = {}
         named = []
@@ -72,11 +80,21 @@ class ScatterFit:
             here = pairs[pairs["dataset"] == name]
             lines[name], drawn = self._draw_line(ax, here, here[standard.loc[here.index]], handles)
             points = NamedPoints(ax, [], [], [], [], lines=drawn)
-            for cell, fitted in zip(here.itertuples(), standard.loc[here.index], strict=True):
+            behind = here[published.loc[here.index]]
+            if len(behind):
+                xs, ys = self._to_axis(behind["reference_value"]), self._to_axis(behind["value"])
+                cloud = ax.scatter(xs, ys, s=6, color=MUTED, alpha=0.45, linewidths=0, zorder=1.5)
+                name_on_hover(cloud, [str(model) for model in behind["model"]])
+                handles.setdefault("published models", cloud)
+                drawn.append(np.column_stack([xs, ys]))
+            own = here[~published.loc[here.index]]
+            for cell, fitted in zip(own.itertuples(), standard.loc[own.index], strict=True):
                 (x,), (y,) = self._to_axis([cell.reference_value]), self._to_axis([cell.value])
-                color = MUTED if fitted else PALETTE[1]
+                color = plain if fitted else PALETTE[1]
                 edge: dict[str, Any] = {} if fitted else {"markeredgecolor": INK, "markeredgewidth": 0.5}
-                mark = ax.plot([x], [y], "o" if fitted else "s", color=color, markersize=5, **edge)[0]
+                mark = ax.plot([x], [y], "o" if fitted else "s", color=color, markersize=5, zorder=3, **edge)[
+                    0
+                ]
                 handles.setdefault("standard models" if fitted else "other models", mark)
                 points.at.append((float(x), float(y)))
                 points.names.append(format_key([cell.model, cell.method]))
@@ -85,12 +103,15 @@ class ScatterFit:
             named.append(points)
             ax.set_xlabel(f"{words} (%)\non {shorten(here['reference'].iloc[0], 36)}")
             ax.set_ylabel(f"{words} (%)\non {shorten(name, 30)}")
-        kept = [k for k in ("y = x", "fitted line", "standard models", "other models") if k in handles]
+        keys = ("y = x", "fitted line", "standard models", "other models", "published models")
+        kept = [k for k in keys if k in handles]
         add_key(figure, kept, [handles[k] for k in kept])
         key = name_points(figure, named)
         drop_crowded_ticks(figure)
         found = "; ".join(f"{name}: {line}" for name, line in lines.items() if line is not None)
         fits = f" Lines: {found}." if found else ""
+        if published.any():
+            fits += f" {standard[published].sum()} published points have a part in the lines."
         missing = " No line if fewer than two standard models differ." if None in lines.values() else ""
         rest = f" The first 12 of {len(names)} shifts." if len(names) > 12 else ""
         return (
@@ -105,7 +126,7 @@ class ScatterFit:
 
         tag = f"tag.model.{self.fit}"
         pairs = pair_with_references(
-            average_seeds(data, self.metric, also=[tag] if tag != STANDARD else []),
+            average_seeds(data, self.metric, also=["published", *([tag] if tag != STANDARD else [])]),
             self.corruptions or self.shifts is not None,
         )
         pairs = pairs[pairs["reference_value"].notna()]

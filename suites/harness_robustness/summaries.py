@@ -30,6 +30,7 @@ class GapSummary:
     """
 
     titles: ClassVar = {"gap": "Accuracy lost"}
+    takes_published = True
     unit = "fraction"
     higher_is_better = False
 
@@ -76,6 +77,7 @@ class MeanOverShifts:
         corruptions: whether corrupted data sets count as shifts, too.
     """
 
+    takes_published = True
     unit = "fraction"
     higher_is_better = True
 
@@ -196,6 +198,7 @@ class EffectiveRobustnessSummary:
     """
 
     titles: ClassVar = {"effective_robustness": "Effective robustness"}
+    takes_published = True
     unit = "fraction"
     higher_is_better = True
 
@@ -224,7 +227,7 @@ class EffectiveRobustnessSummary:
         """
         from harness_robustness.shift_tables import average_seeds, make_shift_table, pair_with_references
 
-        pairs = pair_with_references(average_seeds(records, self.metric), self.corruptions)
+        pairs = pair_with_references(average_seeds(records, self.metric, ["published"]), self.corruptions)
         rows: list[dict[str, Any]] = []
         for cells_of, standard, which in self._iterate_lines(pairs):
             rows += self._compare_with_line(cells_of, standard, which)
@@ -234,7 +237,7 @@ class EffectiveRobustnessSummary:
         """Yield each shift's name, the standard models of its line, and which line that is."""
         from harness_robustness.shift_tables import average_seeds, pair_with_references
 
-        pairs = pair_with_references(average_seeds(records, self.metric), self.corruptions)
+        pairs = pair_with_references(average_seeds(records, self.metric, ["published"]), self.corruptions)
         for cells_of, standard, which in self._iterate_lines(pairs):
             if len(cells_of):
                 yield str(cells_of["dataset"].iloc[0]), standard, which
@@ -286,6 +289,8 @@ class EffectiveRobustnessSummary:
             x, y, usable["reference_value"], self.scale, self.resamples, self.level, self.seed
         )
         where = {index: i for i, index in enumerate(usable.index)}
+        published = sum(isinstance(name, str) and name != "" for name in chosen["published"])
+        from_others = f", {published} of them published" if published else ""
         rows = []
         for cell in iterate_shift_rows(part):
             if np.isnan(cell.reference_value):
@@ -296,7 +301,7 @@ class EffectiveRobustnessSummary:
             value = float(line.effective_robustness(cell.reference_value, cell.value)) / 100
             interval = (float(cell.value - high[i]), float(cell.value - low[i]))
             among = ", this one among them" if cell.Index in chosen.index else ""
-            note = f"line over {len(x)} standard models{which}{among}"
+            note = f"line over {len(x)} standard models{from_others}{which}{among}"
             rows.append(make_shift_row(cell, "effective_robustness", value, interval, len(x), note))
         return rows
 

@@ -13,7 +13,8 @@ from harness.leaderboard.layout import Layout
 def csv(table: Layout) -> str:
     """Return the values at full precision in their own unit, each with its interval's ends and its count.
 
-    A table with footnotes has a last column `notes`: each row's, and those of the whole table.
+    A table with published rows has a column `published` that names their sets; one with footnotes a last
+    column `notes`: each row's, and those of the whole table.
     """
     out = io.StringIO()
     names = [
@@ -32,6 +33,9 @@ def csv(table: Layout) -> str:
         name = _column_name(column)
         headers += [name, f"{name} low", f"{name} high", f"{name} records"]
     general = "; ".join(table.general)
+    published = any(row.published for row in table.rows)
+    if published:
+        headers.append("published")
     if table.footnotes:
         headers.append("notes")
     sheet.writerow([disarm_formula(h) for h in headers])
@@ -40,6 +44,8 @@ def csv(table: Layout) -> str:
         for entry in row.entries:
             numbers += ["" if v is None else repr(float(v)) for v in (entry.value, entry.low, entry.high)]
             numbers.append(entry.count)
+        if published:
+            numbers.append(disarm_formula(row.published))
         if table.footnotes:
             numbers.append(disarm_formula("; ".join(filter(None, (_row_notes(row, table), general)))))
         sheet.writerow([*(disarm_formula(h) for h in row.header), *numbers])

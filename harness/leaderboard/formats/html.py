@@ -24,9 +24,9 @@ def html(table: Layout) -> str:
     body = []
     for row in table.rows:
         names = "".join(f'<th scope="row">{escape(h)}</th>' for h in table.show_labels(row))
-        body.append(
-            f"<tr>{names}{''.join(_render_cell(e, c) for e, c in zip(row.entries, table.columns))}</tr>"
-        )
+        kind = ' class="published"' if row.published else ""
+        cells = "".join(_render_cell(e, c) for e, c in zip(row.entries, table.columns))
+        body.append(f"<tr{kind}>{names}{cells}</tr>")
     width = len(table.row_names) + len(table.columns)
     notes = "".join(f"<li>{escape(text)}</li>" for text in table.footnotes)
     below = f"<ol>{notes}</ol>" if notes else ""

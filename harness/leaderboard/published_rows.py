@@ -1,0 +1,245 @@
+"""Rows of published results in a table: marked as such, few enough to read, and where one's own rows stand among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.leaderboard.entries import Column, Row, TableValue, format_number
+from harness.leaderboard.table import Table
+from harness.planning.suite import TableSpec
+from harness.published.background import Background
+from harness.published.comparability import (
+    OwnFacts,
+    collect_own_facts,
+    describe_counts,
+    describe_differences,
+    describe_unknown,
+)
+from harness.statistics.standing import choose_around, find_standing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.records.store import Store
+
+NEAREST = 2
+"""Published rows shown above and below each of one's own, unless a table says how many."""
+
+COMMON = ("experiment", "protocol", "metric")
+"""Coordinates of columns that published results share, beside data sets and their tags."""
+
+
+def add_published(
+    table: Table, spec: TableSpec, data: pd.DataFrame, background: Background, store: Store | None
+) -> None:
+    """Add rows of published models to a table whose rows are models.
+
+    A place that is a mean over several data sets gets the mean over the same ones, or nothing.
+    """
+    if problem := _find_obstacle(spec):
+        table.note(f"no published results here: {problem}")
+        return
+    own = collect_own_facts(data, store)
+    depth = len(table.column_names)
+    datasets = _datasets_by_column(data, table.column_names)
+    values: list[NDArray[np.float64] | None] = []
+    counts: list[dict[str, str]] = []
+    for column in table.columns:
+        here = datasets.get(column.header[:depth] if depth else (), ()) if column.kind == "value" else ()
+        values.append(background.average(column.metric, here) if here else None)
+        notes = {
+            name: [describe_counts(background, name, d, own) for d in here] for name in background.sources
+        }
+        counts.append({name: "; ".join(dict.fromkeys(filter(None, texts))) for name, texts in notes.items()})
+    names = ["model" if name == "model" else "" for name in spec.rows]
+    rows: dict[int, Row] = {}
+    for n, label in enumerate(background.labels):
+        numbers = [None if v is None or np.isnan(v[n]) else float(v[n]) for v in values]
+        if any(number is not None for number in numbers):
+            entries = [TableValue(number, count=number is not None, expected=1) for number in numbers]
+            header = tuple(label if name else "" for name in names)
+            group = "published" if spec.group else ""
+            rows[n] = Row(header, entries, group, background.sets[n])
+    _keep_published(table, rows, spec, data, background)
+    _explain(table, rows, background, own, counts)
+
+
+def add_published_summary(
+    table: Table,
+    spec: TableSpec,
+    data: pd.DataFrame,
+    background: Background,
+    store: Store | None,
+    taken: bool,
+) -> None:
+    """Keep those rows of published models that a summary gave which show where one's own stand, and explain them.
+
+    `taken` says whether the summary takes published results at all.
+    """
+    if not taken:
+        table.note("no published results here: the summary takes none")
+        return
+    place = {label: n for n, label in enumerate(background.labels)}
+    rows = {
+        next(place[text] for text in row.header if text in place): row for row in table.rows if row.published
+    }
+    table.rows = [row for row in table.rows if not row.published]
+    if rows:
+        _keep_published(table, rows, spec, data, background)
+    else:
+        table.note(f"published results have a part in these numbers: {_join_names(background)}")
+    _explain(table, rows, background, collect_own_facts(data, store), [{} for _ in table.columns])
+
+
+def _explain(
+    table: Table,
+    rows: Mapping[int, Row],
+    background: Background,
+    own: OwnFacts,
+    counts: Sequence[Mapping[str, str]],
+) -> None:
+    """Add footnotes on what differs, on where the sets are from, and on what they don't state."""
+    kept = {id(row) for row in table.rows}
+    for n, row in rows.items():
+        if id(row) in kept:
+            differences = describe_differences(background, n, own)
+            for entry, texts in zip(row.entries, counts, strict=True):
+                text = "; ".join(filter(None, (differences, texts.get(row.published, ""))))
+                entry.notes += [table.note(text)] if text and entry.value is not None else []
+    shown = dict.fromkeys(row.published for row in table.rows if row.published)
+    for name in shown or (() if rows else background.sources):
+        table.note(
+            f"[{name}] published, not measured here: without intervals of samples, in no test, never marked as best. "
+            f"Source: {background.sources[name]}"
+        )
+        if unknown := describe_unknown(background, name, own):
+            table.note(unknown)
+
+
+def _keep_published(
+    table: Table, rows: Mapping[int, Row], spec: TableSpec, data: pd.DataFrame, background: Background
+) -> None:
+    """Append those of the published rows (by their model's place) that show where one's own rows stand.
+
+    They are chosen by the column that the table is sorted by, else by the first one that has published numbers,
+    in which each of one's own numbers gets a footnote on its standing.
+    """
+    place = _choose_column(table, rows, spec)
+    if place is None:
+        table.note(f"no published results here: {_join_names(background)} has none of these numbers")
+        return
+    column, models = table.columns[place], list(rows)
+    others = np.array([_number(rows[n].entries[place]) for n in models])
+    better = column.higher_is_better is not False
+    own = [row for row in table.rows if not row.published]
+    nearest = NEAREST if spec.published_rows is None else spec.published_rows
+    if nearest == "all":
+        order = np.argsort(np.where(np.isnan(others), np.inf, -others if better else others), kind="stable")
+        chosen = [int(n) for n in order]
+    else:
+        around = choose_around([_number(row.entries[place]) for row in own], others, nearest, better)
+        same = _find_same(models, data, background)
+        chosen = sorted(
+            {*around, *same}, key=lambda n: (np.isnan(others[n]), -others[n] if better else others[n])
+        )
+    shown = " / ".join(filter(None, table.show_header(column)))
+    for row in own:
+        value = row.entries[place].value
+        if value is not None and value == value:
+            text = _describe_standing(value, others, [background.labels[n] for n in models], column)
+            row.entries[place].notes.append(table.note(f"{shown}: {text}"))
+    table.rows += [rows[models[n]] for n in chosen]
+    if len(chosen) < len(models):
+        table.note(
+            f"of {len(models):,} published models: by {shown}, the {nearest} above and the {nearest} below each row, "
+            "the best, the quartiles and the worst, and those that were run here, too"
+        )
+
+
+def _find_obstacle(spec: TableSpec) -> str:
+    """Return why a layout has no place for published models, or nothing."""
+    if "model" not in spec.rows:
+        return "the table's rows are not models"
+    if "dataset" in spec.rows or "metric" in spec.rows:
+        return "the table's rows are data sets or metrics, too"
+    other = [
+        n for n in spec.columns if n != "dataset" and n not in COMMON and not n.startswith("tag.dataset.")
+    ]
+    return f"its columns differ in '{other[0]}', of which published results say nothing" if other else ""
+
+
+def _datasets_by_column(data: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Return the data sets on which the numbers of each column rest."""
+    from harness.leaderboard.frame import find_coordinate
+
+    columns = [find_coordinate(data, name) for name in names]
+    keys = [[_to_text(v) for v in data[c]] if c else [""] * len(data) for c in columns]
+    headers = list(zip(*keys, strict=True)) if keys else [()] * len(data)
+    found: dict[tuple[str, ...], dict[str, None]] = {}
+    for header, dataset in zip(headers, data.get("at.dataset", ()), strict=True):
+        found.setdefault(header, {})[str(dataset)] = None
+    return {header: tuple(labels) for header, labels in found.items()}
+
+
+def _to_text(value: object) -> str:
+    return "" if value is None or value != value else str(value)
+
+
+def _choose_column(table: Table, rows: Mapping[int, Row], spec: TableSpec) -> int | None:
+    """Return the place of the column that published rows are chosen by; None if they have no number."""
+    usable = [
+        n
+        for n, column in enumerate(table.columns)
+        if column.kind == "value" and any(row.entries[n].value is not None for row in rows.values())
+    ]
+    name = (spec.sort or "").removeprefix("-")
+    for n in usable:
+        column = table.columns[n]
+        if (
+            name in ("/".join(column.header), column.header[-1] if column.header else "", column.metric)
+            and name
+        ):
+            return n
+    return usable[0] if usable else None
+
+
+def _find_same(models: Sequence[int], data: pd.DataFrame, background: Background) -> list[int]:
+    """Return the places of the published models that were also run here."""
+    written: Mapping[str, Sequence[str]] = (data.attrs.get("references") or {}).get("model") or {}
+    labels = set(map(str, data["at.model"])) if "at.model" in data else set()
+    own = {text for label in labels for text in (label, *written.get(label, ()))}
+    return [place for place, n in enumerate(models) if background.written[n] and background.written[n] in own]
+
+
+def _describe_standing(
+    value: float, others: NDArray[np.float64], labels: Sequence[str], column: Column
+) -> str:
+    """Return between which published models a number stands, and what share of them it is better than."""
+    known = np.flatnonzero(~np.isnan(others))
+    found = find_standing(value, others[known], column.higher_is_better is not False)
+
+    def name(n: int) -> str:
+        return f"{labels[known[n]]} ({format_number(float(others[known[n]]), column)})"
+
+    if found.above is None and found.below is None:
+        between = "as good as all of them"
+    elif found.above is None:
+        between = f"above {name(found.below)}, and below none" if found.below is not None else ""
+    elif found.below is None:
+        between = f"below {name(found.above)}, and above none"
+    else:
+        between = f"between {name(found.above)} and {name(found.below)}"
+    equal = f", as good as {found.equal:,}" if found.equal else ""
+    return f"{between}, better than {100 * found.share:.1f} %{equal} of {found.count:,} published"
+
+
+def _join_names(background: Background) -> str:
+    return " and ".join(f"[{name}]" for name in background.sources)
+
+
+def _number(entry: TableValue) -> float:
+    return float("nan") if entry.value is None else entry.value

@@ -1,0 +1,218 @@
+"""Published results beside a suite's own: which of them belong to which of its data sets, and where they are from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.published.finding import read_known_set
+from harness.published.published_set import FACTS, PublishedSet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.records.store import Store
+
+Numbers = NDArray[np.float64]
+
+TAG = "tag.dataset.published"
+"""A data set's tag that says what published sets call it besides what the suite writes for it."""
+
+SETTINGS = {
+    "resolution": ("resolution", "img_size", "image_size"),
+    "interpolation": ("interpolation",),
+    "crop": ("crop", "crop_pct"),
+    "templates": ("templates",),
+    "precision": ("precision",),
+    "standard": ("standard",),
+    "parameters": ("parameters", "param_count"),
+}
+"""What importers call the facts of a model among their settings."""
+
+
+@dataclass
+class Background:
+    """Published numbers by the labels of a suite's data sets: one per model of all sets, NaN where there is none.
+
+    Labels of models end in the set's name in brackets. `facts` maps a fact to one text per model, "" if unknown.
+    """
+
+    labels: list[str] = field(default_factory=list)
+    sets: list[str] = field(default_factory=list)
+    """The set of each model."""
+    written: list[str] = field(default_factory=list)
+    """What a suite would write for each model; "" if unknown."""
+    numbers: dict[tuple[str, str], Numbers] = field(default_factory=dict)
+    """By metric and data set."""
+    facts: dict[str, list[str]] = field(default_factory=dict)
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The number of samples by set and data set, where it is known."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """The source of each set."""
+    lower: set[str] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """The number of models."""
+        return len(self.labels)
+
+    def average(self, metric: str, datasets: Sequence[str]) -> Numbers:
+        """Return each model's mean over these data sets; NaN if one of them is missing."""
+        columns = [self.numbers.get((metric, name)) for name in datasets]
+        if not columns or any(column is None for column in columns):
+            return np.full(self.count, np.nan)
+        return np.asarray(np.mean([c for c in columns if c is not None], axis=0), dtype=np.float64)
+
+
+def gather_background(
+    names: Sequence[str], data: pd.DataFrame, store: Store | None, suite: str = ""
+) -> Background:
+    """Return what the named sets publish on the data sets of a suite's frame.
+
+    A name is a suite of the store (such as one that was imported), else an installed set, else a file that
+    ends in .csv. A data set is meant by what the suite writes for it (its label, if that is all), and by its tag
+    `published`.
+    Raises SuiteError for an unknown name, DataError for a wrong file.
+    """
+    background = Background()
+    wanted = _name_datasets(data)
+    for name in dict.fromkeys(names):
+        _add_set(background, _find_set(name, store, suite), wanted, data)
+    return background
+
+
+def _find_set(name: str, store: Store | None, suite: str) -> PublishedSet:
+    if store is not None and name != suite and name in store.suites():
+        return _read_suite(name, store)
+    return read_known_set(name, store)
+
+
+def _read_suite(name: str, store: Store) -> PublishedSet:
+    """Return the ok records of a suite as a set: each model's mean over seeds, without ambiguous places."""
+    from harness.leaderboard.frame import suite_frame
+
+    data = suite_frame(store, name)
+    data = data[data["status"] == "ok"]
+    models = list(dict.fromkeys(map(str, data["at.model"])))
+    place = {model: n for n, model in enumerate(models)}
+    seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
+    rows = [place[str(m)] for m in data["at.model"]]
+    datasets = [str(d) for d in data["at.dataset"]]
+    numbers: dict[tuple[str, str], list[float]] = {}
+    left_out = 0
+    metrics = [c.removeprefix("metric.") for c in data.columns if c.startswith("metric.")]
+    for metric in metrics:
+        found: dict[tuple[str, int], dict[Any, list[float]]] = {}
+        values = data[f"metric.{metric}"].to_numpy(dtype=float, na_value=np.nan).tolist()
+        for dataset, row, seed, value in zip(datasets, rows, seeds, values, strict=True):
+            if value == value:
+                found.setdefault((dataset, row), {}).setdefault(seed, []).append(value)
+        for (dataset, row), by_seed in found.items():
+            if any(len(set(several)) > 1 for several in by_seed.values()):
+                left_out += 1  # of several evaluations, such as languages, none is the number
+                continue
+            column = numbers.setdefault((metric, dataset), [np.nan] * len(models))
+            column[row] = float(np.mean([several[0] for several in by_seed.values()]))
+    first = {row: n for n, row in reversed(list(enumerate(rows)))}
+    counts: dict[str, int] = {}
+    for dataset, count in zip(datasets, data.get("count", ())):
+        if count == count and count is not None:
+            counts.setdefault(dataset, int(count))
+    note = f"{left_out} numbers with several values at one place are left out" if left_out else ""
+    return PublishedSet(
+        name,
+        f"records of the suite '{name}' in this store",
+        tuple(models),
+        numbers,
+        _read_facts(data, [first[n] for n in range(len(models))]),
+        frozenset(m for m in metrics if f"unit.{m}" in data and (data[f"unit.{m}"] == "fraction").any()),
+        frozenset(m for m in metrics if f"better.{m}" in data and (data[f"better.{m}"] == 0).any()),
+        tuple(models),
+        counts,
+        note,
+    )
+
+
+def _read_facts(data: pd.DataFrame, rows: Sequence[int]) -> dict[str, list[str]]:
+    """Return the facts that importers keep as tags, at one record of each model."""
+    facts = {}
+    for fact in FACTS:
+        for name in SETTINGS[fact]:
+            column = next((c for c in (f"tag.settings.{name}", f"tag.model.{name}") if c in data), None)
+            if column is not None:
+                values = data[column].to_list()
+                facts[fact] = [_to_text(values[row]) for row in rows]
+                break
+    return facts
+
+
+def _to_text(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _name_datasets(data: pd.DataFrame) -> dict[str, list[str]]:
+    """Return for each name by which a data set may be meant, normalised, the labels of those that it means."""
+    labels = list(dict.fromkeys(map(str, data["at.dataset"]))) if "at.dataset" in data else []
+    written: Mapping[str, Sequence[str]] = (data.attrs.get("references") or {}).get("dataset") or {}
+    tagged = dict(zip(map(str, data["at.dataset"]), data[TAG], strict=True)) if TAG in data else {}
+    names: dict[str, list[str]] = {}
+    for label in labels:
+        given = tagged.get(label)
+        tags = given if isinstance(given, list) else [given] if isinstance(given, str) else []
+        # a label says less than what was written: "ImageNet" may be a part of it
+        own = [*tags, *(written.get(label) or [label])]
+        for name in dict.fromkeys(map(normalise_dataset, own)):
+            names.setdefault(name, []).append(label)
+    return names
+
+
+def normalise_dataset(text: str) -> str:
+    """Return the name of a data set without what does not tell data sets apart: case, signs, the order of options.
+
+    >>> normalise_dataset("ImageNet-V2"), normalise_dataset("x/imagenet-c?severity=1&corruption=fog")
+    ('imagenetv2', 'imagenetc?corruption=fog&severity=1')
+    """
+    head, _, query = text.partition("?")
+    name = re.sub(r"[^a-z0-9+:]+", "", head.rpartition("/")[2].lower() if ":" not in head else head.lower())
+    options = "&".join(sorted(filter(None, query.split("&"))))
+    return f"{name}?{options}" if options else name
+
+
+def _add_set(
+    background: Background, found: PublishedSet, wanted: Mapping[str, Sequence[str]], data: pd.DataFrame
+) -> None:
+    """Add a set's models, and their numbers on the suite's data sets."""
+    before, count = background.count, len(found.models)
+    background.labels += [f"{model} [{found.name}]" for model in found.models]
+    background.sets += [found.name] * count
+    background.written += found.written or [""] * count
+    background.sources[found.name] = found.source + (f". {found.note}" if found.note else "")
+    background.lower |= found.lower
+    for key, column in background.numbers.items():
+        background.numbers[key] = np.append(column, np.full(count, np.nan))
+    for (metric, dataset), values in found.numbers.items():
+        if (metric in found.fractions) != _is_fraction(data, metric, metric in found.fractions):
+            continue  # another scale under the same name
+        for label in wanted.get(normalise_dataset(dataset), ()):
+            whole = background.numbers.setdefault((metric, label), np.full(before + count, np.nan))
+            whole[before:] = values
+            if dataset in found.counts:
+                background.counts[found.name, label] = found.counts[dataset]
+    for fact in FACTS:
+        texts = found.facts.get(fact, [""] * count)
+        background.facts[fact] = [*background.facts.get(fact, [""] * before), *texts]
+
+
+def _is_fraction(data: pd.DataFrame, metric: str, default: bool) -> bool:
+    """Return whether a suite's metric is a fraction, if its records say."""
+    column = f"unit.{metric}"
+    if column not in data:
+        return default if f"metric.{metric}" not in data else False
+    return bool((data[column] == "fraction").any())

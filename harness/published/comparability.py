@@ -1,0 +1,128 @@
+"""Whether published numbers were made as one's own were: which stated facts differ, and which nobody states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.published.background import Background
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.records.record import Record
+    from harness.records.store import Store
+
+MOST = 60
+"""Models whose records are read for their facts."""
+
+PHRASES = {
+    "resolution": "at {} px",
+    "interpolation": "with {} interpolation",
+    "crop": "with {} of the resized side kept",
+    "templates": "with {} templates",
+    "precision": "in {}",
+}
+"""The facts that make numbers comparable or not, in words."""
+
+CLOSE = 0.005
+"""Relative difference up to which two numbers are the same fact: published ones are rounded."""
+
+
+@dataclass
+class OwnFacts:
+    """What is known of one's own evaluations: the values of each fact, and the samples of each data set."""
+
+    values: dict[str, list[str]] = field(default_factory=dict)
+    counts: dict[str, list[int]] = field(default_factory=dict)
+
+
+def collect_own_facts(data: pd.DataFrame, store: Store | None) -> OwnFacts:
+    """Return the facts of the ok records of a frame; one record of each model tells how images were prepared."""
+    own = OwnFacts()
+    good = data[data["status"] == "ok"]
+    first: dict[str, str] = {}
+    counts = good["count"].to_list() if "count" in good else [None] * len(good)
+    for model, dataset, id, count in zip(
+        good["at.model"], good["at.dataset"], good["id"], counts, strict=True
+    ):
+        first.setdefault(str(model), str(id))
+        if count is not None and count == count:
+            known = own.counts.setdefault(str(dataset), [])
+            known += [int(count)] if int(count) not in known else []
+    for id in list(first.values())[:MOST] if store is not None else ():
+        record = store.read(id) if store is not None else None
+        for fact, value in (_read_facts(record) if record is not None else {}).items():
+            known_values = own.values.setdefault(fact, [])
+            known_values += [value] if value not in known_values else []
+    return own
+
+
+def _read_facts(record: Record) -> dict[str, str]:
+    """Return what a record says of how it was made."""
+    facts: dict[str, str] = {}
+    prepared: Any = record.notes.get("preparation")
+    if isinstance(prepared, Mapping):
+        crop, resize = (_side(prepared.get(name)) for name in ("crop", "resize"))
+        facts |= {"resolution": f"{crop:g}"} if crop else {}
+        facts |= {"crop": f"{crop / resize:.3g}"} if crop and resize else {}
+        facts |= {"interpolation": str(prepared["interpolation"])} if prepared.get("interpolation") else {}
+    templates: Any = record.notes.get("templates")
+    if isinstance(templates, int):
+        facts["templates"] = str(templates)
+    if isinstance(precision := record.cell.get("precision"), str):
+        facts["precision"] = precision
+    return facts
+
+
+def _side(size: Any) -> float:
+    """Return the side of a size: a number, or the smaller one of a pair; 0 if unknown."""
+    sides = size if isinstance(size, list | tuple) else [size]
+    return float(min(sides)) if sides and all(isinstance(side, int | float) for side in sides) else 0.0
+
+
+def describe_differences(background: Background, model: int, own: OwnFacts) -> str:
+    """Return how a published model's stated facts differ from all of one's own, or nothing if they don't.
+
+    >>> background = Background(["a [x]"], ["x"], facts={"resolution": ["384"]})
+    >>> describe_differences(background, 0, OwnFacts({"resolution": ["224"]}))
+    'published at 384 px, here at 224 px'
+    """
+    texts = []
+    for fact, phrase in PHRASES.items():
+        theirs = background.facts.get(fact, [""] * background.count)[model]
+        ours = own.values.get(fact, [])
+        if theirs and ours and not any(_is_same(theirs, value) for value in ours):
+            texts.append(f"published {phrase.format(theirs)}, here {phrase.format(' and '.join(ours))}")
+    return "; ".join(texts)
+
+
+def describe_counts(background: Background, name: str, dataset: str, own: OwnFacts) -> str:
+    """Return how a set's number of samples of a data set differs from one's own, or nothing."""
+    theirs, ours = background.counts.get((name, dataset)), own.counts.get(dataset, [])
+    if theirs is None or not ours or theirs in ours:
+        return ""
+    return f"published on {theirs} samples, here on {' and '.join(map(str, ours))}"
+
+
+def describe_unknown(background: Background, name: str, own: OwnFacts) -> str:
+    """Return which facts of one's own a set does not state of its models, or nothing if it states all."""
+    places = [n for n, other in enumerate(background.sets) if other == name]
+    unknown = []
+    for fact in PHRASES:
+        texts = background.facts.get(fact, [""] * background.count)
+        missing = sum(not texts[n] for n in places)
+        if missing and own.values.get(fact):
+            unknown.append(
+                fact if missing == len(places) else f"{fact} (of {missing} of {len(places)} models)"
+            )
+    return f"[{name}] does not state: {', '.join(unknown)}" if unknown else ""
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        a, b = float(one), float(other)
+    except ValueError:
+        return one.strip().lower() == other.strip().lower()
+    return abs(a - b) <= CLOSE * max(abs(a), abs(b))

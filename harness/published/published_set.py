@@ -1,0 +1,185 @@
+"""A set of published results, and how its file is read.
+
+The file is CSV with a commented head, one `# key: value` per line (a line without a key goes on with the value
+before it):
+
+    # source: pytorch-image-models, results/*.csv (https://github.com/huggingface/pytorch-image-models)
+    # commit: aa4b585
+    # metric: top1
+    # unit: percent
+    # models: timm:{model}
+    model,resolution,imagenet,imagenet?classes=imagenet-r,mce of imagenet-c
+    resnet18.tv_in1k,224,69.752,88.200,
+
+`source`, and `commit` or `date`, are required. `metric` is the numbers' (a column `METRIC of DATASET` holds
+another one), `unit` is percent or fraction (of `metric`; none: neither), `better` higher or lower. `models` says
+what a suite would write for a model, `samples` how many samples a data set has (`5000` for all, or
+`imagenet = 50000, imagenetv2 = 10000`). A column named by a fact (`FACTS`) states it for each model, a head line for all.
+All other columns are data sets, as a suite writes them. An empty field is unknown. A file whose first column is
+`dataset` has models as columns instead.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.errors import DataError, did_you_mean
+
+FACTS = ("resolution", "interpolation", "crop", "templates", "precision", "standard", "parameters")
+"""What may be stated of models: side of the input in pixels, interpolation, share of the resized side that is
+kept, number of templates, precision, whether it is a standard model (for effective robustness), parameters."""
+
+KEYS = ("source", "commit", "date", "metric", "unit", "better", "models", "samples", "note", *FACTS)
+OTHER_METRIC = re.compile(r"(\S+) of (\S.*)")
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """Published numbers of models on data sets, and where they are from.
+
+    `numbers` maps a metric and a data set, as a suite writes it, to one number per model (NaN: not
+    published); `facts` maps a fact to one text per model ("" if unknown). `counts` holds the numbers of
+    samples of data sets, where they are known. `fractions` are the metrics that are fractions.
+    """
+
+    name: str
+    source: str
+    models: tuple[str, ...]
+    numbers: Mapping[tuple[str, str], Sequence[float]]
+    facts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    fractions: frozenset[str] = frozenset()
+    lower: frozenset[str] = frozenset()
+    """Metrics of which lower values are better."""
+    written: tuple[str, ...] = ()
+    """What a suite would write for each model; empty if nothing."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
+
+
+def parse_published_set(name: str, text: str, where: str) -> PublishedSet:
+    """Return the set in a file's text. Raises DataError, starting with `where` and the line, if it is wrong."""
+    lines = text.splitlines()
+    head = _parse_head(lines, where)
+    for key in ("source", "metric"):
+        if not head.get(key):
+            raise DataError(f"{where}: no line '# {key}: …' in its head")
+    if not head.get("commit") and not head.get("date"):
+        raise DataError(f"{where}: no line '# commit: …' or '# date: …' in its head")
+    _check_word(head, "unit", ("percent", "fraction", "none"), where)
+    _check_word(head, "better", ("higher", "lower"), where)
+    rows = _read_rows(lines, where)
+    models = [row[0] for _, row in rows[1:]]
+    if repeated := [model for model, times in Counter(models).items() if times > 1]:
+        raise DataError(f"{where}: the model '{repeated[0]}' occurs twice")
+    facts = {fact: [head[fact]] * len(models) for fact in FACTS if fact in head}
+    metric = head["metric"]
+    percent = head.get("unit", "fraction") == "percent"
+    numbers: dict[tuple[str, str], Sequence[float]] = {}
+    for place, column in enumerate(rows[0][1][1:], 1):
+        fields = [(line, row[place].strip()) for line, row in rows[1:]]
+        if column in FACTS:
+            facts[column] = [text for _, text in fields]
+            continue
+        other = OTHER_METRIC.fullmatch(column)
+        measured = other[1] if other else metric
+        named = (measured, other[2] if other else column)
+        if named in numbers:
+            raise DataError(f"{where}: line {rows[0][0]}: the column '{column}' occurs twice")
+        scale = 100.0 if percent and measured == metric else 1.0
+        numbers[named] = [_parse_number(text, column, line, where) / scale for line, text in fields]
+    lower = head.get("better") == "lower"
+    origin = ", ".join(f"{key} {head[key]}" for key in ("commit", "date") if head.get(key))
+    return PublishedSet(
+        name,
+        f"{head['source']}, {origin}",
+        tuple(models),
+        numbers,
+        facts,
+        frozenset({metric} if head.get("unit", "fraction") != "none" else ()),
+        frozenset({metric} if lower else ()) | {m for m, _ in numbers if m.endswith("mce")},
+        tuple(head["models"].replace("{model}", m) for m in models) if "models" in head else (),
+        _parse_counts(head.get("samples", ""), {d for _, d in numbers}, where),
+        head.get("note", ""),
+    )
+
+
+def _parse_counts(text: str, datasets: Iterable[str], where: str) -> dict[str, int]:
+    """Return the number of samples of each data set that the head states."""
+    if not text:
+        return {}
+    counts = {}
+    known = list(datasets)
+    for part in [f"{name} = {text}" for name in known] if text.isdecimal() else text.split(","):
+        name, equals, count = part.rpartition("=")
+        name, count = name.strip(), count.strip()
+        if not equals or not count.isdecimal():
+            raise DataError(f"{where}: samples: expected 'DATASET = N', found {part.strip()!r:.60}")
+        if name not in known:
+            raise DataError(f"{where}: samples: no column '{name}'{did_you_mean(name, known)}")
+        counts[name] = int(count)
+    return counts
+
+
+def _parse_head(lines: Sequence[str], where: str) -> dict[str, str]:
+    """Return the values of the commented lines by their keys."""
+    head: dict[str, str] = {}
+    last = ""
+    for number, line in enumerate(lines, 1):
+        if not line.startswith("#"):
+            continue
+        key, colon, value = line[1:].partition(":")
+        key = key.strip()
+        if colon and key in KEYS:
+            if key in head:
+                raise DataError(f"{where}: line {number}: '{key}' occurs twice")
+            head[key], last = value.strip(), key
+        elif colon and re.fullmatch(r"[a-z]+", key) and not last:
+            raise DataError(f"{where}: line {number}: unknown key '{key}'{did_you_mean(key, KEYS)}")
+        elif last:
+            head[last] = f"{head[last]} {line[1:].strip()}".strip()
+        else:
+            raise DataError(f"{where}: line {number}: expected '# key: value', found {line[:60]!r}")
+    return head
+
+
+def _check_word(head: Mapping[str, str], key: str, known: Sequence[str], where: str) -> None:
+    if key in head and head[key] not in known:
+        raise DataError(f"{where}: {key}: expected {' or '.join(known)}, found {head[key]!r:.60}")
+
+
+def _read_rows(lines: Sequence[str], where: str) -> list[tuple[int, list[str]]]:
+    """Return the rows with the numbers of their lines, the header first; models are rows."""
+    content = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
+    rows = [(n, next(csv.reader([line]))) for n, line in content]
+    if len(rows) < 2 or rows[0][1][0] not in ("model", "dataset"):
+        found = rows[0][1][0] if rows else "nothing"
+        raise DataError(
+            f"{where}: expected a header that begins with 'model' or 'dataset', and rows, found {found!r:.60}"
+        )
+    for number, row in rows:
+        if len(row) != len(rows[0][1]):
+            raise DataError(f"{where}: line {number}: {len(row)} fields, the header has {len(rows[0][1])}")
+        if not row[0].strip():
+            raise DataError(f"{where}: line {number}: the first field is empty")
+    if rows[0][1][0] == "model":
+        return rows
+    first = rows[0][0]
+    return [(first, list(column)) for column in zip(*(row for _, row in rows), strict=True)]
+
+
+def _parse_number(text: str, column: str, line: int, where: str) -> float:
+    """Return a number; NaN for an empty field."""
+    if not text:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{where}: line {line}: {column}: expected a number, found {text!r:.60}")
+    return value
