@@ -12,6 +12,7 @@ from typing import Any, Literal
 from harness.api.keywords import as_list, refusing_unknown
 from harness.discovery.content import trusting_mtime
 from harness.errors import SuiteError
+from harness.planning.add_published import with_published
 from harness.planning.plan import Choice, Plan, make_plan, note_evidence
 from harness.planning.suite import Suite, load_suite_file, parse_suite
 from harness.records.paths import data_root_at, default_store
@@ -112,7 +113,7 @@ def run(
     shown = is_watched(sys.stderr) if progress is None else progress
     with trusting_mtime(trust_mtime), data_root_at(data_root), showing_progress(shown), _explaining_stop():
         return run_suite(
-            _find_suite(suite, set).with_published(as_list(add_published), published_rows),
+            with_published(_find_suite(suite, set), as_list(add_published), published_rows),
             Store(store or default_store()),
             choice=_choose(choices),
             device=device,

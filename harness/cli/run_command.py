@@ -60,11 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Run the suites one after another; return 1 if a cell failed or nothing of a suite could run."""
     from harness.leaderboard.formats import find_writer
+    from harness.planning.add_published import with_published
     from harness.running.runner import Executors
 
     write = find_writer(given.format)
     store = open_store(given)
-    suites = [s.with_published(given.add_published, given.published_rows) for s in load_suites(given)]
+    suites = [
+        with_published(suite, given.add_published, given.published_rows) for suite in load_suites(given)
+    ]
     outcomes: list[Run] = []
     answers: list[dict[str, Any]] = []
     began = time.monotonic()

@@ -15,7 +15,6 @@ from harness.published.background import Background
 from harness.published.comparability import (
     OwnFacts,
     collect_own_facts,
-    describe_counts,
     describe_differences,
     describe_unknown,
 )
@@ -46,15 +45,11 @@ def add_published(
     own = collect_own_facts(data, store)
     depth = len(table.column_names)
     datasets = _datasets_by_column(data, table.column_names)
-    values: list[NDArray[np.float64] | None] = []
-    counts: list[dict[str, str]] = []
-    for column in table.columns:
-        here = datasets.get(column.header[:depth] if depth else (), ()) if column.kind == "value" else ()
-        values.append(background.average(column.metric, here) if here else None)
-        notes = {
-            name: [describe_counts(background, name, d, own) for d in here] for name in background.sources
-        }
-        counts.append({name: "; ".join(dict.fromkeys(filter(None, texts))) for name, texts in notes.items()})
+    rests = [datasets.get(c.header[:depth], ()) if c.kind == "value" else () for c in table.columns]
+    values = [
+        background.average(column.metric, here) if here else None
+        for column, here in zip(table.columns, rests, strict=True)
+    ]
     names = ["model" if name == "model" else "" for name in spec.rows]
     rows: dict[int, Row] = {}
     for n, label in enumerate(background.labels):
@@ -65,7 +60,7 @@ def add_published(
             group = "published" if spec.group else ""
             rows[n] = Row(header, entries, group, background.sets[n])
     _keep_published(table, rows, spec, data, background)
-    _explain(table, rows, background, own, counts)
+    _explain(table, rows, background, own, rests, "without intervals, ")
 
 
 def add_published_summary(
@@ -92,7 +87,8 @@ def add_published_summary(
         _keep_published(table, rows, spec, data, background)
     else:
         table.note(f"published results have a part in these numbers: {_join_names(background)}")
-    _explain(table, rows, background, collect_own_facts(data, store), [{} for _ in table.columns])
+    own = collect_own_facts(data, store)
+    _explain(table, rows, background, own, [()] * len(table.columns), "")
 
 
 def _explain(
@@ -100,24 +96,26 @@ def _explain(
     rows: Mapping[int, Row],
     background: Background,
     own: OwnFacts,
-    counts: Sequence[Mapping[str, str]],
+    rests: Sequence[Sequence[str]],
+    lacking: str,
 ) -> None:
-    """Add footnotes on what differs, on where the sets are from, and on what they don't state."""
+    """Add footnotes on what differs, on where the sets are from, and on what they don't state.
+
+    `rests` are the data sets on which the numbers of each column rest.
+    """
     kept = {id(row) for row in table.rows}
     for n, row in rows.items():
         if id(row) in kept:
-            differences = describe_differences(background, n, own)
-            for entry, texts in zip(row.entries, counts, strict=True):
-                text = "; ".join(filter(None, (differences, texts.get(row.published, ""))))
-                entry.notes += [table.note(text)] if text and entry.value is not None else []
+            for entry, datasets in zip(row.entries, rests, strict=True):
+                text = describe_differences(background, n, datasets, own) if entry.value is not None else ""
+                entry.notes += [table.note(text)] if text else []
     shown = dict.fromkeys(row.published for row in table.rows if row.published)
     for name in shown or (() if rows else background.sources):
+        unknown = describe_unknown(background, name, own)
         table.note(
-            f"[{name}] published, not measured here: without intervals of samples, in no test, never marked as best. "
-            f"Source: {background.sources[name]}"
+            f"[{name}] published, not measured here: {lacking}in no test, never marked as best. "
+            f"Source: {background.sources[name]}" + (f". {unknown}" if unknown else "")
         )
-        if unknown := describe_unknown(background, name, own):
-            table.note(unknown)
 
 
 def _keep_published(
@@ -238,7 +236,7 @@ def _describe_standing(
 
 
 def _join_names(background: Background) -> str:
-    return " and ".join(f"[{name}]" for name in background.sources)
+    return ", ".join(f"[{name}]" for name in background.sources)
 
 
 def _number(entry: TableValue) -> float:

@@ -80,6 +80,7 @@ def _make_tables(
     from harness.leaderboard.checking import check_where
     from harness.leaderboard.default_layout import with_tables
     from harness.leaderboard.frame import suite_frame
+    from harness.planning.add_published import with_published
     from harness.planning.suite import load_planned
 
     where = changes.get("where")
@@ -87,7 +88,7 @@ def _make_tables(
         frames.update({n: (load_planned(store, n), suite_frame(store, n)) for n in names})
         check_where(where, "--where", frames)
     planned, data = frames.get(name) or (load_planned(store, name), suite_frame(store, name))
-    changed = change_tables(with_tables(planned, data), changes, only).with_published(published)
+    changed = with_published(change_tables(with_tables(planned, data), changes, only), published)
     tables = build_tables(changed, data, store)
     return [encode_table(table) for table in tables]
 

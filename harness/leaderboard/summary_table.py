@@ -63,7 +63,7 @@ def build_summary_table(
     long = _select_values(table, spec, long)
     percent = spec.percent and ask(part.object, "unit") == "fraction"
     finder = RemarkFinder(data, [str(c) for c in long.columns if c not in ("metric", "value")])
-    published = dict(zip(background.labels, background.sets, strict=True)) if background and takes else {}
+    published = dict(zip(background.labels, background.sets, strict=True)) if background and takes else None
     _lay_out(table, spec, long, percent, ask(part.object, "higher_is_better"), finder, published)
     titles = data.attrs.get("titles", {}) | (ask(part.object, "titles") or {})
     _title(table, spec, titles, "%" if ask(part.object, "unit") == "percent" else None)
@@ -127,7 +127,7 @@ def _lay_out(
     percent: bool,
     better: bool | None,
     finder: RemarkFinder,
-    published: Mapping[str, str],
+    published: Mapping[str, str] | None = None,
 ) -> None:
     for name in (*spec.rows, *spec.columns):
         if name not in long.columns:
@@ -149,7 +149,7 @@ def _lay_out(
         entry.count = entry.expected = int(_float_or_none(record.get("count")) or 1)
         if isinstance(note := record.get("note"), str) and note:
             entry.notes.append(table.note(note))
-        if str(record["model"]) not in published:
+        if published is None or str(record["model"]) not in published:
             entry.notes += finder.find_footnotes(record, table)
         if (row, column) in placed:
             entry.notes.append(table.note(_overlap_note(placed[row, column], record)))
@@ -162,7 +162,7 @@ def _lay_out(
         Column(c, metrics[c], percent=percent, decimals=decimals, higher_is_better=better) for c in order
     ]
     for key in _order_metrics(list(dict.fromkeys(row_keys)), spec.rows, spec.values):
-        of = next((published[text] for text in key if text in published), "")
+        of = next((published[text] for text in key if text in published), "") if published else ""
         table.rows.append(Row(key, [entries.get((key, c), TableValue()) for c in order], published=of))
 
 

@@ -12,6 +12,7 @@ from harness.discovery import docstrings, options, registry
 from harness.discovery.abilities import describe_abilities
 from harness.discovery.listing import find_kinds
 from harness.planning.suite import find_suite_file, load_suite_file
+from harness.published.finding import find_published_file, read_published_set
 
 
 def describe_name(name: str, kind: str | None = None) -> list[dict[str, Any]]:
@@ -44,6 +45,17 @@ def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
             "example": f"harness run {plugin.name}",
         }
         return facts
+    if plugin.kind == "published":
+        named = f"{plugin.distribution}/{plugin.name}"
+        found = read_published_set(named)
+        datasets = dict.fromkeys(dataset for _, dataset in found.numbers)
+        return facts | {
+            "file": str(find_published_file(named)),
+            "title": f"{len(found.models)} models on {len(datasets)} data sets",
+            "documentation": f"{found.source}. {found.note}".strip(),
+            "datasets": list(datasets),
+            "example": f"harness table --add-published {plugin.name}",
+        }
     factory = registry.load(plugin)
     facts["documentation"] = docstrings.split_arguments(inspect.getdoc(factory))[0]
     documented = _option_docs(factory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
@@ -200,24 +200,6 @@ class Suite(Grid):
     def folder(self) -> Path | None:
         """The folder of its file, against which relative paths are resolved; None without a file."""
         return self._folder
-
-    def with_published(self, names: Sequence[str], rows: int | Literal["all"] | None = None) -> Suite:
-        """Return the suite with further sets of published results in all its tables and plots.
-
-        `rows` is how many of their models are shown above and below each row of a table.
-        """
-        if not names and rows is None:
-            return self
-
-        def extend(spec: TableSpec | PlotSpec) -> dict[str, Any]:
-            before = self.published if spec.published is None else spec.published
-            return {"published": list(dict.fromkeys([*before, *names]))}
-
-        more = {} if rows is None else {"published_rows": rows}
-        found = self.model_copy(update={"published": list(dict.fromkeys([*self.published, *names]))} | more)
-        found.tables = [t.model_copy(update=extend(t) | more) for t in self.tables]
-        found.plots = [p.model_copy(update=extend(p)) for p in self.plots]
-        return found
 
     @property
     def grids(self) -> list[Experiment]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 SHAPE = re.compile(r"<(use|path)\b([^<>]*?)/>")
 """How an SVG by matplotlib draws one point."""
+
+_NAMES: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()
+"""The names of each scatter's points, as long as it exists."""
 
 
 def name_on_hover(points: PathCollection, names: Sequence[str]) -> None:
@@ -23,7 +27,7 @@ def name_on_hover(points: PathCollection, names: Sequence[str]) -> None:
     count = len(points.get_offsets())  # type: ignore[arg-type]
     if count != len(names):
         raise ValueError(f"{count} points, {len(names)} names")
-    points.harness_names = list(names)  # type: ignore[attr-defined]
+    _NAMES[points] = list(names)
     points.set_gid(f"named-points-{id(points)}")
 
 
@@ -52,9 +56,8 @@ def _named_points(figure: Figure) -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
     for axes in figure.axes:
         for artist in axes.collections:
-            names: Any = getattr(artist, "harness_names", None)
-            if names is not None:
-                found.append((str(artist.get_gid()), names))
+            if artist in _NAMES:
+                found.append((str(artist.get_gid()), _NAMES[artist]))
     return found
 
 

@@ -193,7 +193,7 @@ def _add_set(
     background.labels += [f"{model} [{found.name}]" for model in found.models]
     background.sets += [found.name] * count
     background.written += found.written or [""] * count
-    background.sources[found.name] = found.source + (f". {found.note}" if found.note else "")
+    background.sources[found.name] = found.source + (f" ({found.note})" if found.note else "")
     background.lower |= found.lower
     for key, column in background.numbers.items():
         background.numbers[key] = np.append(column, np.full(count, np.nan))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,10 @@ MOST = 60
 
 PHRASES = {
     "resolution": "at {} px",
-    "interpolation": "with {} interpolation",
-    "crop": "with {} of the resized side kept",
-    "templates": "with {} templates",
-    "precision": "in {}",
+    "crop": "crop {}",
+    "interpolation": "{}",
+    "templates": "{} templates",
+    "precision": "{}",
 }
 """The facts that make numbers comparable or not, in words."""
 
@@ -82,28 +82,33 @@ def _side(size: Any) -> float:
     return float(min(sides)) if sides and all(isinstance(side, int | float) for side in sides) else 0.0
 
 
-def describe_differences(background: Background, model: int, own: OwnFacts) -> str:
-    """Return how a published model's stated facts differ from all of one's own, or nothing if they don't.
+def describe_differences(background: Background, model: int, datasets: Sequence[str], own: OwnFacts) -> str:
+    """Return how what is stated of a published model, and of its data sets, differs from all of one's own; "" if not.
 
-    >>> background = Background(["a [x]"], ["x"], facts={"resolution": ["384"]})
-    >>> describe_differences(background, 0, OwnFacts({"resolution": ["224"]}))
-    'published at 384 px, here at 224 px'
+    >>> background = Background(["a [x]"], ["x"], facts={"resolution": ["384"], "precision": ["float16"]})
+    >>> describe_differences(background, 0, [], OwnFacts({"resolution": ["224"], "precision": ["float16"]}))
+    'published at 384 px; here at 224 px'
     """
-    texts = []
+    theirs, ours = [], []
     for fact, phrase in PHRASES.items():
-        theirs = background.facts.get(fact, [""] * background.count)[model]
-        ours = own.values.get(fact, [])
-        if theirs and ours and not any(_is_same(theirs, value) for value in ours):
-            texts.append(f"published {phrase.format(theirs)}, here {phrase.format(' and '.join(ours))}")
-    return "; ".join(texts)
+        stated, known = background.facts.get(fact, [""] * background.count)[model], own.values.get(fact, [])
+        if stated and known and not any(_is_same(stated, value) for value in known):
+            theirs.append(phrase.format(_shorten(stated)))
+            ours.append(phrase.format(" or ".join(map(_shorten, known))))
+    for dataset in datasets:
+        count, counts = background.counts.get((background.sets[model], dataset)), own.counts.get(dataset, [])
+        if count is not None and counts and count not in counts:
+            theirs.append(f"on {count:,} samples")
+            ours.append(f"on {' or '.join(f'{n:,}' for n in counts)}")
+    return f"published {', '.join(theirs)}; here {', '.join(ours)}" if theirs else ""
 
 
-def describe_counts(background: Background, name: str, dataset: str, own: OwnFacts) -> str:
-    """Return how a set's number of samples of a data set differs from one's own, or nothing."""
-    theirs, ours = background.counts.get((name, dataset)), own.counts.get(dataset, [])
-    if theirs is None or not ours or theirs in ours:
-        return ""
-    return f"published on {theirs} samples, here on {' and '.join(map(str, ours))}"
+def _shorten(text: str) -> str:
+    """Return a number without needless zeros, other text as it is."""
+    try:
+        return f"{float(text):g}"
+    except ValueError:
+        return text
 
 
 def describe_unknown(background: Background, name: str, own: OwnFacts) -> str:
@@ -117,7 +122,7 @@ def describe_unknown(background: Background, name: str, own: OwnFacts) -> str:
             unknown.append(
                 fact if missing == len(places) else f"{fact} (of {missing} of {len(places)} models)"
             )
-    return f"[{name}] does not state: {', '.join(unknown)}" if unknown else ""
+    return f"It does not state: {', '.join(unknown)}" if unknown else ""
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import HarnessError, StoreError, no_records
 from harness.leaderboard.table import Table
+from harness.planning.add_published import with_published
 from harness.planning.suite import Suite, load_planned
 from harness.records.derived import DerivedCache
 from harness.records.store import Store
@@ -59,7 +60,7 @@ class Published:
 
     def add_to(self, suite: Suite) -> Suite:
         """Return a suite with them."""
-        return suite.with_published(self.names, self.rows)
+        return with_published(suite, self.names, self.rows)
 
 
 NONE = Published()

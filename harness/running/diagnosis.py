@@ -15,6 +15,7 @@ from harness.discovery.import_times import measure_import_times
 from harness.discovery.near_misses import find_near_misses
 from harness.errors import PluginBroken
 from harness.planning.suite import find_suite_file
+from harness.published.finding import read_published_set
 from harness.records.leases import FOLDER, Lease, clear_leases, list_leases
 from harness.records.paths import cache_dir, default_store
 from harness.records.provenance import environment
@@ -28,7 +29,9 @@ def collect_facts(store: str | Path | None = None, clear: bool | Literal["all"] 
 
     Raises StoreError if they can't be.
     """
-    plugins = [p for kind in registry.KINDS if kind != "suites" for p in registry.installed(kind)]
+    plugins = [
+        p for kind in registry.KINDS if kind not in ("suites", "published") for p in registry.installed(kind)
+    ]
     doubts = []
     for plugin in plugins:
         try:
@@ -41,6 +44,11 @@ def collect_facts(store: str | Path | None = None, clear: bool | Literal["all"] 
         try:
             find_suite_file(f"{suite.distribution}/{suite.name}")
         except Exception as error:  # any distribution's metadata can be wrong in any way
+            broken.append({"reason": str(error), "traceback": ""})
+    for published in registry.installed("published"):
+        try:
+            read_published_set(f"{published.distribution}/{published.name}")
+        except Exception as error:  # as above
             broken.append({"reason": str(error), "traceback": ""})
     conflicts = [
         f"{registry.singular(same[0].kind)} '{same[0].name}' is offered by {' and '.join(p.distribution for p in same)}: "

@@ -17,6 +17,7 @@ KINDS = {
     "methods": ("methods:RunSubject", "general methods"),
     "protocols": ("methods:RunSubject", "general protocols methods"),
     "suites": ("suites:SuiteSubject", "suites"),
+    "published": ("published_sets:PublishedSubject", "published_sets"),
     "hooks": ("listeners:ListenerSubject", "general listeners"),
     "executors": ("executors:ExecutorSubject", "general executors"),
     "importers": ("importers:ImporterSubject", "general importers"),

@@ -120,6 +120,8 @@ def _check_plugin(kind: str, text: str) -> PluginVerdict:
     if kind == "suites":
         origin = {} if Path(text).suffix == ".toml" else _origin(registry.find(kind, text))
         return PluginVerdict(text, kind, check(kind, text), origin=origin)
+    if kind == "published":
+        return PluginVerdict(text, kind, check(kind, text), origin=_origin(registry.find(kind, text)))
     plugin = registry.find(kind, text.partition("?")[0].partition(":")[0])
     reference = _complete_reference(plugin, text)
     findings = _run_checks(kind, plugin, reference, text)
