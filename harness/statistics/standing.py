@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.statistics.checks import Floats
 
+SAME = 1e-6
+"""Relative difference up to which two values are equal: one may be rounded, or a mean in single precision."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -39,10 +42,11 @@ def find_standing(value: float, others: ArrayLike, higher_is_better: bool = True
     """Return where `value` stands among `others` (N; NaN for those that have none, which don't count)."""
     gains = _orient(others, higher_is_better)
     own = value if higher_is_better else -value
-    better, worse = np.flatnonzero(gains > own), np.flatnonzero(gains < own)
+    equal = np.abs(gains - own) <= SAME * abs(own)
+    better, worse = np.flatnonzero((gains > own) & ~equal), np.flatnonzero((gains < own) & ~equal)
     return Standing(
         len(worse),
-        int((gains == own).sum()),
+        int(equal.sum()),
         len(better),
         int(better[np.argmin(gains[better])]) if len(better) else None,
         int(worse[np.argmax(gains[worse])]) if len(worse) else None,
@@ -68,7 +72,7 @@ def choose_around(
     for value in values:
         own = value if higher_is_better else -value
         if own == own:
-            place = int((gains[order] >= own).sum())
+            place = int((gains[order] >= own - SAME * abs(own)).sum())
             chosen |= set(range(max(0, place - nearest), min(len(order), place + nearest)))
     return [int(order[n]) for n in sorted(chosen)]
 

@@ -22,6 +22,14 @@ def test_of_1_to_n_the_share_below_k_is_known():
     assert (lower.worse, lower.better, lower.above, lower.below) == (16, 83, 82, 84)
 
 
+def test_values_that_differ_in_their_last_digits_are_equal():
+    single = float(np.float32(0.9))
+    assert find_standing(single, [0.9, 0.8999, 0.9001]).equal == 1
+    assert find_standing(69.752 / 100, [34876 / 50000]).equal == 1
+    # of 8, the best, three quartiles and the worst; the 0.9 is the nearest that is no worse, 0.8 that is
+    assert choose_around([single], [0.1, 0.2, 0.9, 0.95, 0.99, 0.995, 0.999, 0.8], 1) == [6, 4, 2, 7, 0]
+
+
 @given(st.integers(-6, 6).map(float), numbers)
 def test_counts_and_neighbours_are_those_of_a_plain_search(value, others):
     found = find_standing(value, others)

@@ -1,0 +1,295 @@
+"""Tables with published rows: what is marked, what is compared, what is said, and what stays as it was."""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+import harness
+from harness.errors import HarnessError
+from harness.planning.suite import parse_suite
+
+ROWS = ["model,resolution,imagenet,imagenetv2", *(f"m{n:02d},224,{n},{n / 2}" for n in range(1, 100))]
+
+
+@pytest.fixture
+def store(make):
+    """Two models on ImageNet and V2, the better one far below the best published."""
+    made = make(tables=[{"name": "all", "values": ["top1"]}])
+    note = {"preparation": {"resize": 256, "crop": 224, "interpolation": "bilinear"}}
+    for model, accuracy in (("A", 0.505), ("B", 0.9)):
+        made.record(model, "ImageNet", accuracy, notes=note)
+        made.record(model, "V2", accuracy - 0.1, notes=note)
+    return made.done()
+
+
+def table(store, *names, **layout):
+    (found,) = harness.table("mine", store=store.path, add_published=names, **layout)
+    return found
+
+
+def shown(found):
+    return [(row.header[0], row.published) for row in found.rows]
+
+
+def notes(found, row, column=0):
+    entry = next(r for r in found.rows if r.header[0] == row).entries[column]
+    return [found.footnotes[n] for n in entry.notes]
+
+
+def test_own_numbers_intervals_and_marks_stay_as_they_were(store, make):
+    plain, more = table(store), table(store, make.csv(*ROWS))
+    assert shown(more)[:2] == [("A", ""), ("B", "")]
+    for before, after in zip(plain.rows, more.rows):
+        for one, other in zip(before.entries, after.entries):
+            assert (one.value, one.low, one.high, one.best, one.tied) == (
+                other.value,
+                other.low,
+                other.high,
+                other.best,
+                other.tied,
+            )
+    theirs = [entry for row in more.rows if row.published for entry in row.entries]
+    assert theirs
+    assert max(entry.value for entry in theirs) == 0.99
+    assert not any(entry.best or entry.tied or entry.low or entry.records for entry in theirs)
+    assert more.caption == plain.caption
+
+
+def test_the_nearest_the_quartiles_and_the_ends_are_shown_and_all_on_request(store, make):
+    file = make.csv(*ROWS)
+    # A has 50.5, between m50 and m51; B has 90, as m90 has
+    wanted = {1, 25, 26, 49, 50, 51, 52, 74, 75, 88, 89, 90, 91, 99}
+    numbers = [int(name[1:3]) for name, of in shown(table(store, file)) if of]
+    assert numbers == sorted(numbers, reverse=True)
+    assert {49, 50, 51, 52, 88, 89, 90, 91, 1, 99} <= set(numbers) <= wanted
+    everything = table(store, file, published_rows="all")
+    assert len(everything.rows) == 2 + 99
+    assert not any("of 99 published models" in text for text in everything.footnotes)
+    assert any(text.startswith("of 99 published models") for text in table(store, file).footnotes)
+    none_near = [name for name, of in shown(table(store, file, published_rows=0)) if of]
+    assert len(none_near) == 5
+
+
+def test_where_a_row_stands_is_said_in_numbers_that_can_be_counted(store, make):
+    found = table(store, make.csv(*ROWS))
+    (standing,) = [text for text in notes(found, "A") if "between" in text]
+    assert standing == (
+        "ImageNet: between m51 [others] (51.0) and m50 [others] (50.0), better than 50.5 % of 99 published"
+    )
+    (standing,) = [text for text in notes(found, "B") if "between" in text]
+    assert (
+        "between m91 [others] (91.0) and m89 [others] (89.0), better than 89.9 %, as good as 1 of 99"
+        in standing
+    )
+    few = make.csv("model,imagenet", "low,10", "lower,5")
+    assert (
+        "above low [others] (10.0), and below none, better than 100.0 % of 2"
+        in notes(table(store, few), "A")[0]
+    )
+    few = make.csv("model,imagenet", "high,95")
+    assert (
+        "below high [others] (95.0), and above none, better than 0.0 % of 1"
+        in notes(table(store, few), "A")[0]
+    )
+
+
+def test_every_format_marks_published_rows(store, make):
+    found = table(store, make.csv(*ROWS))
+    for format in ("terminal", "markdown", "html", "latex"):
+        text = found.render(format).replace("\\", "").replace("{[}", "[")
+        assert "m51 [others]" in text, format
+        assert "published, not measured here" in text, format
+    rows = list(csv.DictReader(io.StringIO(found.render("csv"))))
+    assert [row["published"] for row in rows] == [of for _, of in shown(found)]
+    assert float(next(r for r in rows if r["model"].startswith("m51"))["ImageNet"]) == 0.51
+    assert [row["published"] for row in json.loads(found.render("json"))["rows"]] == [
+        of for _, of in shown(found)
+    ]
+    assert re.search(r'<tr class="published"><th scope="row">m51 \[others\]', found.render("html"))
+
+
+def test_a_sort_puts_published_rows_among_ones_own(store, make):
+    found = table(store, make.csv(*ROWS), sort="ImageNet")
+    values = [row.entries[0].value for row in found.rows]
+    assert values == sorted(values, reverse=True)
+    names = [name for name, _ in shown(found)]
+    assert names.index("m51 [others]") < names.index("A") < names.index("m50 [others]")
+    by_shift = table(store, make.csv(*ROWS), sort="V2")
+    assert any(text.startswith("V2: between") for text in notes(by_shift, "A", 1))
+
+
+def test_rankings_and_differences_are_over_ones_own_rows(store, make):
+    layout = {"ranking": True, "baseline": {"model": "A"}}
+    plain, more = table(store, **layout), table(store, make.csv(*ROWS), **layout)
+    assert [[e.value for e in row.entries] for row in plain.rows] == [
+        [e.value for e in row.entries] for row in more.rows[: len(plain.rows)]
+    ]
+    kinds = [column.kind for column in more.columns]
+    for row in more.rows[2:]:
+        assert [e.value is None for e in row.entries] == [kind != "value" for kind in kinds]
+
+
+def test_what_differs_is_marked_and_what_is_unknown_is_said_once(store, make):
+    head = "# source: p\n# date: 2024\n# metric: top1\n# unit: percent\n# samples: imagenet = 50000\n"
+    rows = ("model,resolution,crop,interpolation,imagenet,imagenetv2", "same,224,0.875,bilinear,40,30",
+            "large,384,1.0,bicubic,60,50", "silent,,,,50,40")  # fmt: skip
+    found = table(store, make.csv(*rows, head=head), published_rows="all")
+    counts = "on 50,000 samples"
+    assert notes(found, "same [others]") == [f"published {counts}; here on 200"]
+    assert notes(found, "same [others]", 1) == []
+    assert notes(found, "large [others]", 1) == [
+        "published at 384 px, crop 1, bicubic; here at 224 px, crop 0.875, bilinear"
+    ]
+    (source,) = [text for text in found.footnotes if "not measured here" in text]
+    assert "Source: p, date 2024" in source
+    assert "It does not state: resolution (of 1 of 3 models)" in source
+
+
+def test_a_model_that_was_run_here_is_always_shown(make):
+    made = make(tables=[{"name": "all", "values": ["top1"]}])
+    made.record("mine", "ImageNet", 0.9, written="timm:m03")
+    store = made.done()
+    head = "# source: p\n# date: 2024\n# metric: top1\n# unit: percent\n# models: timm:{model}\n"
+    names = [name for name, _ in shown(table(store, make.csv(*ROWS, head=head), published_rows=0))]
+    assert "m03 [others]" in names
+    assert "m04 [others]" not in names
+
+
+def test_a_mean_over_data_sets_has_the_mean_over_the_same_ones(make):
+    made = make(tables=[{"name": "all", "columns": ["tag.dataset.role"], "values": ["top1"]}])
+    for dataset in ("fog 1", "fog 2"):
+        made.record("A", dataset, 0.5, tags={"dataset.role": "corruption"})
+    store = made.done()
+    rows = (
+        "dataset,whole,half",
+        "imagenet-c?corruption=fog&severity=1,80,80",
+        "imagenet-c?corruption=fog&severity=2,60,",
+    )
+    found = table(store, make.csv(*rows), published_rows="all")
+    assert [(row.header[0], row.entries[0].value) for row in found.rows[1:]] == [("whole [others]", 0.7)]
+
+
+@pytest.mark.parametrize(
+    ("layout", "reason"),
+    [
+        ({"rows": ["dataset"], "columns": ["model"]}, "the table's rows are not models"),
+        ({"rows": ["model", "dataset"], "columns": []}, "the table's rows are data sets or metrics, too"),
+        ({"columns": ["seed"]}, "its columns differ in 'seed'"),
+        ({"values": ["other"]}, "[others] has none of these numbers"),
+    ],
+)
+def test_a_table_without_a_place_for_them_says_why(make, layout, reason):
+    made = make(tables=[{"name": "all", "values": ["top1"], **layout}])
+    made.record("A", "ImageNet", 0.5)
+    made.record("A", "V2", 0.5, metric="other")
+    found = table(made.done(), make.csv(*ROWS))
+    assert not any(row.published for row in found.rows)
+    assert any(reason in text for text in found.footnotes), found.footnotes
+
+
+def test_fractions_are_not_shown_beside_another_scale(store, make):
+    head = "# source: p\n# date: 2024\n# metric: top1\n# unit: none\n"
+    found = table(store, make.csv(*ROWS, head=head))
+    assert not any(row.published for row in found.rows)
+
+
+def test_a_data_set_may_say_what_published_sets_call_it(make):
+    made = make(tables=[{"name": "all", "values": ["top1"]}])
+    made.record("A", "ours", 0.5, tags={"dataset.published": "imagenet"})
+    found = table(made.done({"ours": "imagefolder:/data"}), make.csv(*ROWS))
+    assert any(row.published for row in found.rows)
+
+
+def test_a_part_of_a_data_set_is_not_taken_for_the_whole(make):
+    made = make(tables=[{"name": "all", "values": ["top1"]}])
+    made.record("A", "ImageNet", 0.5)
+    found = table(made.done({"ImageNet": "imagenet?classes=imagenet-r"}), make.csv(*ROWS))
+    assert not any(row.published for row in found.rows)
+
+
+def test_a_suite_of_the_store_is_a_background(store, make):
+    other = make(suite="theirs")
+    other.record("old", "imagenet", 0.4)
+    other.record("old", "imagenetv2", 0.3, seed=0)
+    other.record("old", "imagenetv2", 0.2, seed=1)
+    other.record("odd", "imagenet", 0.45, tags={"settings.img_size": 384})
+    other.done({})
+    found = table(store, "theirs", published_rows="all")
+    values = {row.header[0]: [e.value for e in row.entries] for row in found.rows if row.published}
+    assert values["old [theirs]"] == pytest.approx([0.4, 0.25])
+    assert values["odd [theirs]"] == [pytest.approx(0.45), None]
+    assert any("records of the suite 'theirs' in this store" in text for text in found.footnotes)
+    assert any("published at 384 px" in text for text in notes(found, "odd [theirs]"))
+
+
+def test_a_changed_set_makes_new_tables(store, make):
+    file = make.csv("model,imagenet", "one,10")
+    assert "one [others]" in dict(shown(table(store, file)))
+    make.csv("model,imagenet", "two,10.0")
+    assert "two [others]" in dict(shown(table(store, file)))
+    other = make(suite="theirs")
+    other.record("old", "imagenet", 0.4)
+    other.done({})
+    assert table(store, "theirs").rows[2].entries[0].value == pytest.approx(0.4)
+    other.record("old", "imagenet", 0.3)
+    assert table(store, "theirs").rows[2].entries[0].value == pytest.approx(0.3)
+
+
+def test_an_unknown_set_is_named_with_the_nearest(store):
+    with pytest.raises(
+        HarnessError, match="no set or suite of the store is called 'tim'; did you mean 'timm'"
+    ):
+        table(store, "tim")
+
+
+def test_effective_robustness_rests_on_published_standard_models(make):
+    from harness.published.finding import read_published_set
+    from harness_robustness.effective_robustness import fit_line
+
+    made = make(tables=[{"name": "er", "columns": ["dataset"], "summary": "effective-robustness"}])
+    made.record("mine", "ImageNet", 0.7, n=1000)
+    made.record("mine", "V2", 0.66, n=1000)
+    found = table(made.done(), "imagenet_testbed")
+    testbed = read_published_set("imagenet_testbed")
+    x, y = (np.array(testbed.numbers["top1", name]) for name in ("imagenet", "imagenetv2"))
+    line = fit_line(x, y)
+    (own, *others) = found.rows
+    assert own.header == ("mine",)
+    assert own.entries[0].value == pytest.approx(float(line.effective_robustness(0.7, 0.66)) / 100)
+    assert "line over 85 standard models, 85 of them published" in notes(found, "mine")
+    assert all(row.published == "imagenet_testbed" for row in others)
+    for row in others:
+        at = testbed.models.index(row.header[0].removesuffix(" [imagenet_testbed]"))
+        assert row.entries[0].value == pytest.approx(float(line.effective_robustness(x[at], y[at])) / 100)
+
+
+def test_a_summary_that_takes_none_says_so(make):
+    @harness.summary(higher_is_better=True)
+    def first_model(records):
+        assert "published" not in records
+        return records.head(1)[["model", "dataset"]].assign(metric="top1", value=records["top1"])
+
+    harness.register("summaries", "first-model", first_model)
+    made = make(tables=[{"name": "s", "summary": "first-model"}])
+    made.record("A", "ImageNet", 0.5)
+    found = table(made.done(), make.csv(*ROWS))
+    assert "no published results here: the summary takes none" in found.footnotes
+
+
+def test_a_suite_names_its_published_sets_and_a_run_checks_them(tmp_path):
+    content = {
+        "name": "s",
+        "protocol": "classification",
+        "models": ["tiny-resnet"],
+        "datasets": ["scenes"],
+        "published": ["tim"],
+    }
+    with pytest.raises(HarnessError, match="did you mean 'timm'"):
+        harness.run(content, store=tmp_path / "store")
+    with pytest.raises(HarnessError, match=r"published_rows.*at least 0"):
+        parse_suite({**content, "published_rows": -1})
+    assert parse_suite({**content, "tables": [{"name": "t", "published": []}]}).tables[0].published == []
