@@ -113,7 +113,8 @@ class Pareto:
             [costs[n] for n in best], [values[n] for n in best], where="post", color=PALETTE[0], linewidth=1.0,
             alpha=0.6, zorder=1,
         )[0]  # fmt: skip
-        colors = [PALETTE[0] if n in best else MUTED for n in range(len(found))]
+        off_front = PALETTE[1] if len(behind) else MUTED  # grey are the published ones
+        colors = [PALETTE[0] if n in best else off_front for n in range(len(found))]
         lines = []
         for n, point in enumerate(found):
             if point.low is not None and point.high is not None:

@@ -38,21 +38,31 @@ function setupBoard(board) {
   const originally = new Map(bodies.flatMap(rowsOf).map((row, n) => [row, n]));
   const total = originally.size;
 
+  // what rows are found by, collected when the reader turns to the filter
+  function collectTexts() {
+    if (texts.size) return;
+    for (const body of bodies) {
+      const group = body.querySelector("tr.group")?.textContent ?? "";
+      for (const row of rowsOf(body)) {
+        const names = [...row.cells].filter((cell) => cell.tagName === "TH").map((cell) => cell.textContent);
+        texts.set(row, [...names, group].join(" ").toLowerCase());
+      }
+    }
+  }
+
   function refresh() {
+    collectTexts();
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     let matching = 0;
     for (const body of bodies) {
       let visible = 0;
       for (const row of rowsOf(body)) {
-        if (!texts.has(row)) {
-          const group = body.querySelector("tr.group");
-          texts.set(row, [...row.querySelectorAll("th"), ...(group ? [group] : [])]
-            .map((c) => c.textContent).join(" ").toLowerCase());
-        }
-        const matches = words.every((word) => texts.get(row).includes(word));
+        const text = texts.get(row);
+        const matches = words.every((word) => text.includes(word));
         if (matches) matching += 1;
-        row.hidden = !matches || (!whole && matching > limit);
-        if (!row.hidden) visible += 1;
+        const hidden = !matches || (!whole && matching > limit);
+        if (row.hidden !== hidden) row.hidden = hidden;
+        if (!hidden) visible += 1;
       }
       const group = body.querySelector("tr.group");
       if (group) group.hidden = visible === 0;
@@ -79,6 +89,7 @@ function setupBoard(board) {
       sortRows(th, turnHeader(th, th.dataset.first === "desc" ? "descending" : "ascending"));
     });
   });
+  input.addEventListener("focus", collectTexts);
   let waiting = 0;
   input.addEventListener("input", () => {
     clearTimeout(waiting);
