@@ -177,8 +177,9 @@ def test_every_first_party_plugin_is_described_and_its_example_holds(plugin: reg
     told = describe_plugin(plugin)
     assert (told["documentation"] + told.get("title", "")).strip(), "a docstring, or a title"
     example = told["example"]
-    if plugin.kind in ("suites", "hooks", "importers"):
-        assert example.startswith("harness import " if plugin.kind == "importers" else "harness run ")
+    if plugin.kind in ("suites", "hooks", "importers", "published"):
+        commands = {"importers": "harness import ", "published": "harness table --add-published "}
+        assert example.startswith(commands.get(plugin.kind, "harness run "))
         return
     ((key, value),) = tomllib.loads(example).items()
     assert all(o["type"] != "anything" for o in told["options"]), "options without a type"
