@@ -180,7 +180,8 @@ def marks_legend(table: Layout, best: str, tied: str) -> str:
     if not any(entry.best for entry in table.entries):
         return ""
     test = f"paired on the same samples, Holm, {1 - table.level:.2g}"
-    return f"{best}: best; {tied}: not significantly worse ({test})"
+    among = " of those measured here" if any(row.published for row in table.rows) else ""
+    return f"{best}: best{among}; {tied}: not significantly worse ({test})"
 
 
 def _strip_labels(text: str, labels: set[str]) -> str:

@@ -109,6 +109,10 @@ def _explain(
             for entry, datasets in zip(row.entries, rests, strict=True):
                 text = describe_differences(background, n, datasets, own) if entry.value is not None else ""
                 entry.notes += [table.note(text)] if text else []
+    if kept and not own.values:
+        table.note(
+            "how the rows that are not published were made is not recorded here: whether they compare is unknown"
+        )
     shown = dict.fromkeys(row.published for row in table.rows if row.published)
     for name in shown or (() if rows else background.sources):
         unknown = describe_unknown(background, name, own)

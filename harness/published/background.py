@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.published.finding import read_known_set
+from harness.published.finding import list_published_sets, read_known_set
 from harness.published.published_set import FACTS, PublishedSet
 
 if TYPE_CHECKING:
@@ -77,18 +77,22 @@ def gather_background(
     A name is a suite of the store (such as one that was imported), else an installed set, else a file that
     ends in .csv. A data set is meant by what the suite writes for it (its label, if that is all), and by its tag
     `published`.
-    Raises SuiteError for an unknown name, DataError for a wrong file.
+    A suite is no background of its own. Raises SuiteError for an unknown name, DataError for a wrong file.
     """
     background = Background()
     wanted = _name_datasets(data)
     for name in dict.fromkeys(names):
-        _add_set(background, _find_set(name, store, suite), wanted, data)
+        found = _find_set(name, store, suite)
+        if found is not None:
+            _add_set(background, found, wanted, data)
     return background
 
 
-def _find_set(name: str, store: Store | None, suite: str) -> PublishedSet:
+def _find_set(name: str, store: Store | None, suite: str) -> PublishedSet | None:
     if store is not None and name != suite and name in store.suites():
         return _read_suite(name, store)
+    if name == suite and name not in list_published_sets():
+        return None
     return read_known_set(name, store)
 
 

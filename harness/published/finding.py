@@ -70,7 +70,7 @@ def check_published(suite: Suite, store: Store) -> None:
         *(part.published or () for part in suite.plots),
     ]
     for name in dict.fromkeys(name for names in named for name in names):
-        if name == suite.name or name not in store.suites():
+        if name not in (suite.name, *store.suites()):
             read_known_set(name, store)
 
 
@@ -80,7 +80,7 @@ def read_known_set(name: str, store: Store | None) -> PublishedSet:
         return read_published_set(name)
     except PluginNotFound:
         known = [*list_published_sets(), *(store.suites() if store is not None else ())]
-        if name in list_published_sets():
+        if name in list_published_sets():  # claimed twice
             raise
         raise SuiteError(
             f"published results: no set or suite of the store is called '{name}'{did_you_mean(name, known)}"

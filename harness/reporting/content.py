@@ -115,6 +115,10 @@ def _render_head(view: SuiteView, section: Section) -> str:
             '<span class="tied">Underlined</span>: not significantly worse than the best. '
             "Open a number to see the records behind it.</p>"
         )
+    if any(row.published for table in view.tables for row in table.rows):
+        parts.append(
+            '<p class="key"><em>Italic</em>: published by others, not measured here and never marked.</p>'
+        )
     return "\n".join(part for part in [*parts, "</div>"] if part)
 
 

@@ -88,3 +88,26 @@ def test_data_sets_are_compared_without_case_signs_and_order_of_options():
     assert normalise_dataset("ImageNet-V2") == normalise_dataset("imagenetv2")
     assert normalise_dataset("p/c?b=2&a=1") == normalise_dataset("c?a=1&b=2")
     assert normalise_dataset("imagenet") != normalise_dataset("imagenet?classes=imagenet-r")
+
+
+def test_a_set_of_another_package_is_found_without_importing_it(tmp_path, monkeypatch):
+    from harness.discovery import registry
+
+    package, info = tmp_path / "others_results", tmp_path / "others_results-2.0.dist-info"
+    (package / "published").mkdir(parents=True)
+    info.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    (package / "published" / "others.csv").write_text(HEAD + "model,x\na,1\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others-results\nVersion: 2.0\n")
+    (info / "entry_points.txt").write_text(
+        "[harness.published]\nothers = others_results\nlost = others_results\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.refresh()
+    try:
+        assert read_published_set("others").models == ("a",)
+        with pytest.raises(HarnessError, match=r"others_results has no file published/lost\.csv"):
+            read_published_set("lost")
+    finally:
+        monkeypatch.undo()
+        registry.refresh()

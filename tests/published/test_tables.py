@@ -293,3 +293,75 @@ def test_a_suite_names_its_published_sets_and_a_run_checks_them(tmp_path):
     with pytest.raises(HarnessError, match=r"published_rows.*at least 0"):
         parse_suite({**content, "published_rows": -1})
     assert parse_suite({**content, "tables": [{"name": "t", "published": []}]}).tables[0].published == []
+
+
+def test_a_suite_is_no_background_of_its_own(store, make):
+    other = make(suite="theirs", tables=[{"name": "all", "values": ["top1"]}])
+    other.record("old", "imagenet", 0.4)
+    other.done({})
+    mine, theirs = harness.table(store=store.path, add_published="theirs")
+    assert [row.published for row in mine.rows] == ["", "", "theirs"]
+    assert [row.published for row in theirs.rows] == [""]
+
+
+def test_corruption_errors_of_published_models_are_computed_as_ones_own(make):
+    from harness.published.finding import read_published_set
+    from harness_robustness.corruption_errors import IMAGENET_C, mean_corruption_error
+
+    made = make(
+        tables=[{"name": "ce", "columns": ["metric"], "values": ["mce"], "summary": "corruption-error"}]
+    )
+    references = {"clean": "imagenet"}
+    made.record("mine", "clean", 0.75)
+    for corruption in IMAGENET_C:
+        for severity in range(1, 6):
+            label = f"{corruption} {severity}"
+            references[label] = f"imagenet-c?corruption={corruption}&severity={severity}"
+            tags = {"reference": "clean", "corruption": corruption, "severity": severity}
+            made.record("mine", label, 0.5, tags={f"dataset.{k}": v for k, v in tags.items()})
+    found = table(made.done(references), "robustbench", published_rows="all")
+    values = {row.header[0]: row.entries[0].value for row in found.rows}
+    assert values["mine"] == pytest.approx(mean_corruption_error(dict.fromkeys(IMAGENET_C, [0.5] * 5)))
+    published = read_published_set("robustbench")
+    for place, model in enumerate(published.models):
+        name = "imagenet-c?corruption={}&severity={}".format
+        errors = {
+            c: [1 - published.numbers["top1", name(c, s)][place] for s in range(1, 6)] for c in IMAGENET_C
+        }
+        assert values[f"{model} [robustbench]"] == pytest.approx(mean_corruption_error(errors))
+
+
+def test_the_legend_says_among_whom_the_best_is(store, make):
+    assert "*: best of those measured here;" in table(store, make.csv(*ROWS)).render()
+    assert "*: best;" in table(store).render()
+
+
+def test_plots_name_published_points_under_the_pointer(make, tmp_path):
+    made = make(
+        plots=[
+            {"name": "line", "kind": "scatter-fit", "published": [make.csv(*ROWS)]},
+            {"name": "plain", "kind": "scatter-fit"},
+        ]
+    )
+    for model, accuracy in (("A", 0.7), ("B", 0.8)):
+        made.record(model, "ImageNet", accuracy)
+        made.record(model, "V2", accuracy - 0.1)
+    store = made.done()
+    figures = harness.plots("mine", store=store.path)
+    assert figures.problems == {}
+    (line,), (plain,) = figures["line"].axes, figures["plain"].axes
+    (cloud,) = line.collections
+    assert len(cloud.get_offsets()) == 99
+    assert not plain.collections
+    labels = [text.get_text() for text in line.texts]
+    assert {"A", "B"} <= set(labels)
+    assert not any("[others]" in text for text in labels)
+    assert "Source" not in figures.captions["plain"]
+    assert "[others]: published" in figures.captions["line"]
+    harness.report("mine", store=store.path, out=tmp_path / "page.html", plots=tmp_path / "plots")
+    drawn = (tmp_path / "plots" / "mine-line.svg").read_text()
+    titles = re.findall(r"<title>(m\d\d \[others\])</title>", drawn)
+    assert titles == [f"m{n:02d} [others]" for n in range(1, 100)]
+    again = tmp_path / "again"
+    harness.report("mine", store=store.path, out=tmp_path / "page.html", plots=again)
+    assert (again / "mine-line.svg").read_bytes() == (tmp_path / "plots" / "mine-line.svg").read_bytes()

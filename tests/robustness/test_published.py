@@ -188,3 +188,18 @@ def test_open_clip_counts_are_whole_to_the_digits_given():
         assert np.array(found.numbers["top1", dataset]) * 10_000 == pytest.approx(
             np.rint(np.array(found.numbers["top1", dataset]) * 10_000), abs=1e-6
         )
+
+
+def test_mean_accuracies_on_cifar10_c_are_the_published_ones():
+    """RobustBench publishes the plain mean over corruptions and severities, without a normaliser."""
+    found = read_published_set("robustbench_cifar10")
+    parts = [values for (_, dataset), values in found.numbers.items() if "?" in dataset]
+    assert len(parts) == 75
+    means = dict(zip(found.models, np.mean(parts, axis=0)))
+    published = dict(zip(found.models, found.numbers["top1", "cifar10-c"]))
+    having = {model: mean for model, mean in published.items() if mean == mean}
+    assert len(having) == 2
+    for model, mean in having.items():
+        assert (
+            0 <= means[model] - mean < 1e-4
+        )  # two decimals of the percentage, one of them cut off, not rounded
