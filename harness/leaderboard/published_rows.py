@@ -39,6 +39,8 @@ def add_published(
 
     A place that is a mean over several data sets gets the mean over the same ones, or nothing.
     """
+    if not _has_models(table, background):
+        return
     if problem := _find_obstacle(spec):
         table.note(f"no published results here: {problem}")
         return
@@ -55,7 +57,7 @@ def add_published(
     for n, label in enumerate(background.labels):
         numbers = [None if v is None or np.isnan(v[n]) else float(v[n]) for v in values]
         if any(number is not None for number in numbers):
-            entries = [TableValue(number, count=number is not None, expected=1) for number in numbers]
+            entries = [TableValue(number, count=int(number is not None), expected=1) for number in numbers]
             header = tuple(label if name else "" for name in names)
             group = "published" if spec.group else ""
             rows[n] = Row(header, entries, group, background.sets[n])
@@ -75,6 +77,8 @@ def add_published_summary(
 
     `taken` says whether the summary takes published results at all.
     """
+    if not _has_models(table, background):
+        return
     if not taken:
         table.note("no published results here: the summary takes none")
         return
@@ -160,6 +164,13 @@ def _keep_published(
             f"of {len(models):,} published models: by {shown}, the {nearest} above and the {nearest} below each row, "
             "the best, the quartiles and the worst, and those that were run here, too"
         )
+
+
+def _has_models(table: Table, background: Background) -> bool:
+    """Note the sets that can't be read, and return whether there are published models at all."""
+    for problem in background.problems:
+        table.note(problem)
+    return bool(background.labels)
 
 
 def _find_obstacle(spec: TableSpec) -> str:

@@ -50,6 +50,10 @@ def stored_tables(
         "published": list(published),
     }
     named = [*published, *(changes.get("published") or ())]
+    if named:
+        from harness.published.finding import check_names
+
+        check_names(named, store)
     derived, frames, tables = DerivedCache(store, names, published=named), dict[str, Any](), ShownTables()
     for one in names:
         make = partial(_make_tables, store, one, names, changes, only, published, frames)

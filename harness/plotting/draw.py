@@ -117,6 +117,7 @@ def draw_on(figure: Figure, spec: PlotSpec, data: pd.DataFrame, store: Store, su
         background = gather_background(spec.published, kept, store, suite)
         rows = add_published_rows(rows, background)
         sources = "".join(f" [{name}]: published, {source}." for name, source in background.sources.items())
+        sources += "".join(f" {problem}." for problem in background.problems)
     try:
         return (part.object.draw(rows, store, figure) or "") + sources
     except HarnessError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import HarnessError
 from harness.published.finding import list_published_sets, read_known_set
 from harness.published.published_set import FACTS, PublishedSet
 
@@ -54,7 +55,8 @@ class Background:
     """The number of samples by set and data set, where it is known."""
     sources: dict[str, str] = field(default_factory=dict)
     """The source of each set."""
-    lower: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    """Why sets could not be read."""
 
     @property
     def count(self) -> int:
@@ -77,12 +79,17 @@ def gather_background(
     A name is a suite of the store (such as one that was imported), else an installed set, else a file that
     ends in .csv. A data set is meant by what the suite writes for it (its label, if that is all), and by its tag
     `published`.
-    A suite is no background of its own. Raises SuiteError for an unknown name, DataError for a wrong file.
+    A suite is no background of its own. A set that can't be read (any more) is left out, with the reason in
+    `problems`.
     """
     background = Background()
     wanted = _name_datasets(data)
     for name in dict.fromkeys(names):
-        found = _find_set(name, store, suite)
+        try:
+            found = _find_set(name, store, suite)
+        except HarnessError as error:
+            background.problems.append(f"without the published results of '{name}': {error}")
+            continue
         if found is not None:
             _add_set(background, found, wanted, data)
     return background
@@ -198,7 +205,6 @@ def _add_set(
     background.sets += [found.name] * count
     background.written += found.written or [""] * count
     background.sources[found.name] = found.source + (f" ({found.note})" if found.note else "")
-    background.lower |= found.lower
     for key, column in background.numbers.items():
         background.numbers[key] = np.append(column, np.full(count, np.nan))
     for (metric, dataset), values in found.numbers.items():

@@ -6,6 +6,7 @@ PACKAGE; the package is located, not imported.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,8 +70,14 @@ def check_published(suite: Suite, store: Store) -> None:
         *(part.published or () for part in suite.tables),
         *(part.published or () for part in suite.plots),
     ]
-    for name in dict.fromkeys(name for names in named for name in names):
-        if name not in (suite.name, *store.suites()):
+    check_names([name for names in named for name in names if name != suite.name], store)
+
+
+def check_names(names: Iterable[str], store: Store) -> None:
+    """Read the sets of these names that are no suites of the store. Raises as `check_published`."""
+    suites = store.suites()
+    for name in dict.fromkeys(names):
+        if name not in suites:
             read_known_set(name, store)
 
 

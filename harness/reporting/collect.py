@@ -14,6 +14,7 @@ from harness.errors import HarnessError, StoreError, no_records
 from harness.leaderboard.table import Table
 from harness.planning.add_published import with_published
 from harness.planning.suite import Suite, load_planned
+from harness.published.finding import check_names
 from harness.records.derived import DerivedCache
 from harness.records.store import Store
 
@@ -90,9 +91,11 @@ def collect_views(
 
     `published` are results to add to the suites' own.
 
-    Raises StoreError for a name that the store does not know, or if there is nothing to show.
+    Raises StoreError for a name that the store does not know, or if there is nothing to show; SuiteError or
+    DataError for published results that can't be found or read.
     """
     known = find_known_suites(store, suites)
+    check_names(published.names, store)
     names = list(dict.fromkeys(suites or known))
     derived, asked = DerivedCache(store, names, published=published.names), published.request
     making = [name for name in names if not all(derived.has(name, what, asked) for what in (TABLES, PLOTS))]

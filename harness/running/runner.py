@@ -13,6 +13,7 @@ from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references, parse_short
 from harness.errors import PluginBroken
+from harness.planning.add_published import locate_published
 from harness.planning.labels import find_renamed
 from harness.planning.names import merge_names, move_collisions
 from harness.planning.plan import Choice, Plan, make_plan
@@ -56,7 +57,7 @@ def run(
     """
     from harness.running.worker import RunSettings
 
-    suite = _add_metrics_table(suite, choice.add_metrics if choice else ())
+    suite = locate_published(_add_metrics_table(suite, choice.add_metrics if choice else ()))
     check_published(suite, store)
     events = Listeners([RunMarker(store.path), *listeners], installed_listeners)
     plan = make_plan(suite, choice, () if fresh else store.done(), store.manifest(suite.name))

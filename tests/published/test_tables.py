@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -365,3 +366,40 @@ def test_plots_name_published_points_under_the_pointer(make, tmp_path):
     again = tmp_path / "again"
     harness.report("mine", store=store.path, out=tmp_path / "page.html", plots=again)
     assert (again / "mine-line.svg").read_bytes() == (tmp_path / "plots" / "mine-line.svg").read_bytes()
+
+
+def test_a_set_of_the_plan_that_is_gone_leaves_the_table_with_a_note(make):
+    file = make.csv(*ROWS)
+    made = make(tables=[{"name": "all", "values": ["top1"], "published": [file, "imagenet_testbed"]}])
+    made.record("A", "ImageNet", 0.5)
+    store = made.done()
+    (before,) = harness.table("mine", store=store.path)
+    assert {row.published for row in before.rows} >= {"", "others"}
+    Path(file).unlink()
+    (after,) = harness.table("mine", store=store.path)
+    assert {row.published for row in after.rows} == {"", "imagenet_testbed"}
+    assert any(
+        "without the published results of" in text and "no such file" in text for text in after.footnotes
+    )
+    with pytest.raises(HarnessError, match="no such file"):
+        harness.table("mine", store=store.path, add_published=file)
+    with pytest.raises(HarnessError, match="no such file"):
+        harness.report("mine", store=store.path, out=made.folder / "page.html", add_published=file)
+
+
+def test_a_file_beside_the_suite_is_found_from_anywhere(tmp_path, monkeypatch):
+    from harness.planning.add_published import locate_published
+    from harness.planning.suite import load_suite_file
+
+    (tmp_path / "a.csv").write_text("")
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite" / "b.csv").write_text("")
+    content = 'name = "s"\nprotocol = "p"\npublished = ["a.csv", "b.csv", "timm", "no.csv"]\n'
+    content += '[[tables]]\nname = "t"\npublished = ["b.csv"]\n[[tables]]\nname = "u"\n'
+    (tmp_path / "suite" / "s.toml").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    found = locate_published(load_suite_file("suite/s.toml"))
+    a, b = (str((tmp_path / name).resolve()) for name in ("a.csv", "suite/b.csv"))
+    assert found.published == [a, b, "timm", "no.csv"]
+    assert [table.published for table in found.tables] == [[b], None]
+    assert found.folder == (tmp_path / "suite").resolve()
