@@ -36,8 +36,11 @@ def main(given: argparse.Namespace) -> int:
     last = f"harness run {run.get(names.kind, 'try.toml')}"
     if names.kind == "importer":
         last = f"harness import {names.plugin} example.csv"
+    if names.kind == "published":
+        last = f"harness table --add-published {names.plugin}"
+    what = "published set" if names.kind == "published" else names.kind
     article = "an" if names.kind[0] in "aeiou" else "a"
-    print(f"{names.plugin}: {article} {names.kind} in {folder}")
+    print(f"{names.plugin}: {article} {what} in {folder}")
     for step in (f"cd {folder}", *steps, last):
         print(f"  {step}")
     return 0

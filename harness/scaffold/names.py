@@ -21,6 +21,7 @@ GROUPS = {
     "fusion": "methods",
     "protocol": "protocols",
     "suite": "suites",
+    "published": "published",
     "summary": "summaries",
     "plot": "plots",
     "listener": "hooks",
@@ -72,8 +73,8 @@ class PackageNames:
 
     @property
     def target(self) -> str:
-        """What the entry point names; for a suite, the package that holds its file."""
-        if self.kind == "suite":
+        """What the entry point names; for a suite or published results, the package that holds their file."""
+        if self.kind in ("suite", "published"):
             return self.module
         return f"{self.module}:{self.function if self.kind in FUNCTIONS else self.cls}"
 

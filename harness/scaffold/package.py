@@ -21,7 +21,9 @@ def render_files(names: PackageNames) -> dict[str, str]:
     own = names.kind
     values = {
         "name": names.plugin,
-        "kind": {"dataset": "data set", "loss": "GAN loss"}.get(own, own),
+        "kind": {"dataset": "data set", "loss": "GAN loss", "published": "set of published results"}.get(
+            own, own
+        ),
         "module": names.module,
         "cls": names.cls,
         "function": names.function,
@@ -36,6 +38,7 @@ def render_files(names: PackageNames) -> dict[str, str]:
     suite = f"{names.module}/{names.plugin}.toml"
     more = {
         "suite": {suite: "suite/suite.toml"},
+        "published": {f"{names.module}/published/{names.plugin}.csv": "published/set.csv"},
         "importer": {"example.csv": "importer/example.csv"},
         "fusion": {
             "try.toml": "fusion/try.toml",

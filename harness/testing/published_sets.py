@@ -38,7 +38,7 @@ def check_set_file(subject: PublishedSubject) -> None:
 
 
 def check_set_numbers(subject: PublishedSubject) -> None:
-    """Numbers that are fractions lie in [0, 1], and every model and data set has one."""
+    """Every data set has a number, and those that are fractions lie in [0, 1]."""
     found = subject.found
     for (metric, dataset), values in found.numbers.items():
         known = [value for value in values if value == value]
@@ -51,6 +51,11 @@ def check_set_numbers(subject: PublishedSubject) -> None:
                 f"{wrong[:1]}",
                 "Tables would show them a hundred times too large.",
             )
+
+
+def check_set_models(subject: PublishedSubject) -> None:
+    """Every model has a number."""
+    found = subject.found
     for place, model in enumerate(found.models):
         has = any(values[place] == values[place] for values in found.numbers.values())
         expect(has, f"a number of '{model}'", "none", "Its row says nothing.")
