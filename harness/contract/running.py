@@ -118,7 +118,8 @@ class Job:
         The cache key holds `what` they are, the model and its weights, the data set, its split with what was
         left out or limited, the precision, the preparation of images (unless `images` is false), and all
         libraries; `rows` for a part of the split, and `facts` for whatever else decides. Without a split, the
-        data set is not in the key: the arrays depend on the model alone.
+        data set is not in the key: the arrays depend on the model alone. Give a large `compute` over the images of
+        a split as `harness.inference.blocks.forward_in_blocks`, so that idle workers can help.
         """
         return self.cache.get(self.keying(self, what, split, rows, images, facts), compute)
 
