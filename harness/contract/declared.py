@@ -78,6 +78,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("protocol", "seeds_at_once", None, "method (cell): how many seeds `run_many` may get"),
     ("protocol", "run_many", None, "method (jobs): results of several seeds of one configuration"),
     ("protocol", "measure", None, "method (job, evidence): the numbers that depend on metrics, from kept evidence"),
+    ("protocol", "warm", None, "method (job): compute what the run will ask for from the feature cache, and nothing else"),
     ("summary or plot", "needs_store", False, "whether a summary is called with the store as well"),
     ("listener", "on_request", False, "whether it listens only where a run names it"),
     ("executor", "close", None, "method: called once when no run needs it any more"),

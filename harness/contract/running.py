@@ -172,6 +172,11 @@ class RunProtocol(Protocol):
     A protocol whose numbers are more than each metric of each evidence has
     `measure(job, evidence) -> Mapping[str, float]`: all numbers that depend on metrics, from the
     `Result.evidence` of an earlier run. Its job has no model and no method.
+
+    A protocol whose cells consist mostly of frozen features has `warm(job)`: it computes what the cell's run will
+    ask for from the feature cache (`Job.features`, `harness.outputs`), and nothing else. It is called on a worker
+    that has no cell of its own, while the cell runs or waits elsewhere; large arrays are computed in blocks, which
+    both share. It writes nothing besides the cache, and the cell's numbers are the same without it.
     """
 
     def run(self, job: Job) -> Result: ...

@@ -161,6 +161,29 @@ class Worker:
             for cell, record, result, job in zip(cells, records, results, jobs, strict=True)
         ]
 
+    def warm(self, cell: Cell, wanted: Callable[[], bool] = lambda: False) -> bool:
+        """Compute what a cell that runs or waits elsewhere will ask for from the feature cache.
+
+        Nothing is told or recorded, and no failure is raised. Once `wanted()`, it returns after the block at hand
+        (`harness.inference.blocks`). Return whether all is there; False also if the protocol declares no `warm`.
+        """
+        protocol = cell.protocol.object
+        if ask(protocol, "warm") is None or wanted():
+            return False
+        try:
+            with self.cache.stopping_when(wanted):
+                job = self._job(cell)
+                job.advance = lambda done, total: None
+                job.report = lambda name, step, values: None
+                job.show = lambda name, step, pixels: None
+                protocol.warm(job)
+        except BaseException as error:  # the cell itself will meet it, and say so in its record
+            if interrupts(error):
+                raise
+            log.debug("%s, computed ahead: %s", cell.shown, reason_of(error))
+            return False
+        return True
+
     def _stamp(self, cell: Cell) -> tuple[int, int] | None:
         """Return what changes when the cell's record is written; None while there is none."""
         try:
