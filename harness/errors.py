@@ -62,6 +62,10 @@ class StoreUnwritable(StoreError):
     """A store on a full or read-only disk, where no further cell could be kept."""
 
 
+class Detached(HarnessError):
+    """The end of a command whose cells go on without it; the text says how to attach to them and how to end them."""
+
+
 class Unavailable(HarnessError):
     """Something optional that is missing here (a data set, weights, a package); the text says how to get it."""
 

@@ -61,6 +61,7 @@ def run(
     workers: int | None = None,
     fresh: bool = False,
     executor: str | None = None,
+    cell_timeout: float | None = None,
     cache: str | Path | None = None,
     listeners: Sequence[object] = (),
     progress: bool | None = None,
@@ -78,7 +79,8 @@ def run(
         batch_size: samples per batch; halved if memory runs out.
         workers: threads that prepare images; by default as many as suit the machine.
         fresh: run all cells again, even those done.
-        executor: `inline` or `processes:N`; by default as the suite says.
+        executor: `inline`, `processes:N`, `slurm` or `ray` with their options; by default as the suite says.
+        cell_timeout: seconds after which a cell is ended and recorded as failed; by default as the suite says.
         cache: folder of cached embeddings; by default $HARNESS_CACHE.
         listeners: objects with hooks, or installed listeners by name, such as "tensorboard?folder=runs".
         progress: whether to report on stderr; by default in notebooks and on terminals only.
@@ -101,6 +103,8 @@ def run(
 
     if batch_size < 1:
         raise SuiteError(f"batch_size: expected at least 1, found {batch_size}")
+    if cell_timeout is not None and not 0 < cell_timeout < float("inf"):
+        raise SuiteError(f"cell_timeout: expected seconds above 0, found {cell_timeout}")
     shown = is_watched(sys.stderr) if progress is None else progress
     with trusting_mtime(trust_mtime), data_root_at(data_root), showing_progress(shown), _explaining_stop():
         return run_suite(
@@ -112,6 +116,7 @@ def run(
             workers=None if workers is None else max(0, workers),
             fresh=fresh,
             executor=executor,
+            cell_timeout=cell_timeout,
             cache=None if cache is None else Path(cache),
             listeners=[*listeners, *([make_display(sys.stderr)] if shown else [])],
         )

@@ -40,6 +40,7 @@ def main(given: argparse.Namespace) -> int:
     )
     print("libraries: " + ", ".join(f"{k} {v}" for k, v in environment["libraries"].items()))
     print("devices:   " + ", ".join(facts["devices"]))
+    print(f"workers:   {facts['workers']}")
     cache, unwritable = facts["cache"], "" if facts["cache"]["writable"] else ", can't be written"
     print(f"cache:     {cache['folder']}, {format_bytes(cache['bytes'])}{unwritable}")
     print(

@@ -19,6 +19,8 @@ from harness.records.leases import FOLDER, Lease, clear_leases, list_leases
 from harness.records.paths import cache_dir, default_store
 from harness.records.provenance import environment
 from harness.records.store import Store
+from harness.running.executors.processes import default_count
+from harness.running.visible_devices import list_gpus
 
 
 def collect_facts(store: str | Path | None = None, clear: bool | Literal["all"] = False) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def collect_facts(store: str | Path | None = None, clear: bool | Literal["all"] 
     return {
         "environment": environment(),
         "devices": _list_devices(),
+        "workers": _describe_workers(),
         "plugins": len(plugins),
         "distributions": sorted({p.distribution for p in plugins}),
         "imports": [{**vars(t), "slow": t.is_slow} for t in measure_import_times(plugins)],
@@ -83,6 +86,14 @@ def _is_writable(folder: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+def _describe_workers() -> str:
+    """Return which workers the executor `processes` would start here."""
+    if gpus := list_gpus():
+        named = ", ".join(f"GPU {gpu.index} ({gpu.name}, {gpu.id})" for gpu in gpus)
+        return f"{len(gpus)} with --executor processes, one on each GPU: {named}"
+    return f"{default_count()} with --executor processes, on the CPU"
 
 
 def _list_devices() -> list[str]:

@@ -1,0 +1,311 @@
+"""The dispatcher: gives cells to supervised workers, wherever these run, and sees to it that every cell gets its record.
+
+A worker that dies or hangs costs the cells that it was at: they are tried once more, each alone, and then recorded
+as failed. Nothing else stops.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import queue
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.contract.cells import Cell
+from harness.contract.declared import ask
+from harness.errors import HarnessError
+from harness.records.record import Record
+from harness.records.store import Store
+from harness.running.claims import FIRST_PAUSE, LONGEST_PAUSE
+from harness.running.executors.channel import ELSEWHERE, IDLE, RECORD, TROUBLE, Event
+from harness.running.executors.slots import Batch, Died, Message, Place, Ready, Slot
+from harness.running.lost_cells import record_lost_cell
+from harness.running.positions import Positions
+
+log = logging.getLogger("harness")
+
+MOST_STARTS = 2
+"""So many times in a row a slot may end before it is ready; then it is given up."""
+
+PATIENCE = 30.0
+"""Seconds after which a slot that is not ready is told."""
+
+
+@dataclass
+class _Seat:
+    """A slot as the dispatcher sees it: its present worker, and the cells that this has."""
+
+    number: int
+    slot: Slot | None = None
+    """None once it is given up."""
+    generation: int = 0
+    """The number of its present worker; messages of earlier ones are ignored."""
+    ready: bool = False
+    idle: bool = False
+    began: float = 0.0
+    told: bool = False
+    """Whether it was said that it is not ready."""
+    failed_starts: int = 0
+    trouble: str | None = None
+    """Why the worker is about to end, in its own words."""
+    cells: dict[str, Cell] = field(default_factory=dict)
+    """Those that it was sent and that have no answer yet, in order."""
+    running: dict[str, float] = field(default_factory=dict)
+    """Those among them that were started, and since when the worker is at them."""
+
+
+class Dispatcher:
+    """Runs the cells of several runs in the slots of a place; they stay until `close`.
+
+    `tries` is in how many workers that died a cell may have run before it is recorded as failed.
+    """
+
+    def __init__(self, place: Place, tries: int = 2) -> None:
+        self._place, self._tries = place, tries
+        self._inbox: queue.SimpleQueue[tuple[int, Message]] = queue.SimpleQueue()
+        self._seats = [_Seat(number) for number in range(place.count)]
+
+    def run(
+        self,
+        chunks: Sequence[list[Cell]],
+        store: Path,
+        tell: Callable[..., None],
+        *,
+        since: int = 0,
+        cell_timeout: float | None = None,
+    ) -> Iterator[tuple[Cell, Record]]:
+        """Yield every cell of the chunks with its record, as soon as that is on disk; `tell` hears all events.
+
+        Raises HarnessError if no slot starts. Whoever stops early must `close`.
+        """
+        work = _Work(chunks, Store(store), Positions(tell, sum(map(len, chunks))), since, cell_timeout)
+        for seat in self._seats[: len(chunks)]:
+            if seat.slot is None:
+                seat.failed_starts = 0
+                self._start(seat)
+        while work.left:
+            self._hand_out(work)
+            try:
+                generation, message = self._inbox.get(timeout=self._next_look(work))
+            except queue.Empty:
+                yield from self._look_around(work)
+                continue
+            seat = self._seats[message.slot]
+            if generation != seat.generation:
+                continue
+            if isinstance(message, Ready):
+                _check_versions(message, work)
+                seat.ready = seat.idle = True
+                seat.failed_starts = 0
+            elif isinstance(message, Batch):
+                for event in message.events:
+                    yield from self._take_event(seat, event, work)
+            else:
+                yield from self._replace_dead(seat, message, work)
+            yield from self._look_around(work)
+
+    def close(self) -> None:
+        """End all workers, at whatever point: idle ones by themselves, so that they tidy up."""
+        slots = [(seat, seat.slot) for seat in self._seats if seat.slot is not None]
+        for seat, slot in slots:
+            if seat.idle:
+                slot.end()
+            else:
+                slot.stop()
+            seat.slot, seat.idle, seat.generation = None, False, seat.generation + 1
+        for _, slot in slots:
+            slot.join()
+
+    def _start(self, seat: _Seat) -> None:
+        seat.generation += 1
+        generation = seat.generation
+        seat.ready = seat.idle = seat.told = False
+        seat.trouble, seat.began = None, time.monotonic()
+        seat.cells, seat.running = {}, {}
+        seat.slot = self._place.start(seat.number, lambda message: self._inbox.put((generation, message)))
+
+    def _hand_out(self, work: _Work) -> None:
+        """Give chunks to idle slots; without any, let these prepare what running cells ask for."""
+        for seat in self._seats:
+            if seat.slot is None or not seat.idle:
+                continue
+            if chunk := work.next_chunk():
+                seat.cells, seat.idle = {cell.id: cell for cell in chunk}, False
+                seat.slot.send(chunk, work.since)
+            elif (cell := self._choose_to_warm(seat, work)) is not None:
+                work.warmed.add((seat.number, cell.id))
+                seat.slot.warm(cell)
+
+    def _choose_to_warm(self, seat: _Seat, work: _Work) -> Cell | None:
+        busy = (cell for other in self._seats if other is not seat for cell in other.cells.values())
+        candidates = itertools.chain(busy, work.elsewhere())
+        return next(
+            (c for c in candidates if work.may_warm(c) and (seat.number, c.id) not in work.warmed), None
+        )
+
+    def _take_event(self, seat: _Seat, event: Event, work: _Work) -> Iterator[tuple[Cell, Record]]:
+        name, id, facts = event
+        if name == IDLE:
+            seat.idle, seat.cells, seat.running = True, {}, {}
+        elif name == TROUBLE:
+            seat.trouble = facts["reason"]
+        elif name == RECORD:
+            cell = self._release(seat, id)
+            if cell is not None and work.left.pop(id, None) is not None:
+                yield cell, Record.from_json(facts["record"], f"record {id}")
+        elif name == ELSEWHERE:
+            if (cell := self._release(seat, id)) is not None:
+                work.postpone(cell, facts["holder"])
+        elif (cell := work.cells.get(id)) is not None:
+            if name == "cell_started":
+                seat.running[id] = time.monotonic()
+            work.tell(name, cell=cell, **facts)
+
+    def _release(self, seat: _Seat, id: str) -> Cell | None:
+        """Take a cell from its slot; the others that run with it, if their protocol runs seeds at once, have new time."""
+        seat.running.pop(id, None)
+        now = time.monotonic()
+        seat.running = dict.fromkeys(seat.running, now)
+        return seat.cells.pop(id, None)
+
+    def _replace_dead(self, seat: _Seat, death: Died, work: _Work) -> Iterator[tuple[Cell, Record]]:
+        """Account for the cells of a worker that died, and start another in its slot."""
+        where = seat.slot.where if seat.slot else f"slot {seat.number + 1}"
+        reason = f"{where} ended: {seat.trouble}" if seat.trouble else f"{where} {death.reason}"
+        if not seat.ready:
+            seat.failed_starts += 1
+            if seat.failed_starts >= MOST_STARTS:
+                self._give_up(seat, reason)
+                return
+        yield from self._take_back(seat, reason, work, final=False)
+        self._start(seat)
+
+    def _give_up(self, seat: _Seat, reason: str) -> None:
+        seat.slot = None
+        if all(other.slot is None for other in self._seats):
+            raise HarnessError(
+                f"no worker process can start: {reason}; with --executor inline, what happens is shown"
+            )
+        log.warning("harness: no worker starts in slot %d: %s; the others work on", seat.number + 1, reason)
+
+    def _take_back(self, seat: _Seat, reason: str, work: _Work, final: bool) -> Iterator[tuple[Cell, Record]]:
+        """Queue the cells of a worker that is gone; those that it was at go alone, or have failed.
+
+        A worker that died before it began any cell may have died of the first one that it was sent.
+        """
+        at = [id for id in seat.cells if id in seat.running] or list(seat.cells)[:1]
+        began = {id: seat.running.get(id, time.monotonic()) for id in at}
+        rest = [cell for id, cell in seat.cells.items() if id not in at]
+        if rest:
+            work.queue.appendleft(rest)
+        for id in at:
+            cell = work.cells[id]
+            work.tries[id] += 1
+            work.tell("cell_lost", cell=cell, reason=reason)
+            if (final and len(at) == 1) or work.tries[id] >= self._tries:
+                times = f"; {work.tries[id]} workers were lost at this cell" if work.tries[id] > 1 else ""
+                record = record_lost_cell(cell, work.store, reason + times, time.monotonic() - began[id])
+                if work.left.pop(id, None) is not None:
+                    yield cell, record
+            else:
+                work.queue.append([cell])
+        seat.cells, seat.running = {}, {}
+
+    def _next_look(self, work: _Work) -> float | None:
+        """Return the seconds until something is due without a message; None if nothing is."""
+        now = time.monotonic()
+        due = [end for seat in self._seats if (end := work.deadline(seat.running)) is not None]
+        due += [when for when, _, _ in work.later[:1]]
+        due += [s.began + PATIENCE for s in self._seats if s.slot is not None and not s.ready and not s.told]
+        return max(0.0, min(due) - now) if due else None
+
+    def _look_around(self, work: _Work) -> Iterator[tuple[Cell, Record]]:
+        """See to what is due: cells past their time, cells elsewhere, slots that don't get ready."""
+        now = time.monotonic()
+        work.return_postponed(now)
+        for seat in self._seats:
+            if seat.slot is None:
+                continue
+            if not seat.ready and not seat.told and now >= seat.began + PATIENCE:
+                seat.told = True
+                log.warning("harness: %s %s after %.0f s", seat.slot.where, seat.slot.waiting, PATIENCE)
+            end = work.deadline(seat.running)
+            if end is not None and now >= end:
+                seat.slot.stop()
+                reason = f"took longer than its limit of {work.cell_timeout:g} s (cell_timeout)"
+                yield from self._take_back(seat, reason, work, final=True)
+                self._start(seat)
+
+
+class _Work:
+    """The cells of one run: those to hand out, those that others are at, and those without a record."""
+
+    def __init__(
+        self,
+        chunks: Sequence[list[Cell]],
+        store: Store,
+        tell: Callable[..., None],
+        since: int,
+        cell_timeout: float | None,
+    ) -> None:
+        self.queue = deque(chunks)
+        self.cells = {cell.id: cell for chunk in chunks for cell in chunk}
+        self.left = dict(self.cells)
+        self.store, self.tell, self.since, self.cell_timeout = store, tell, since, cell_timeout
+        self.tries: Counter[str] = Counter()
+        self.warmed: set[tuple[int, str]] = set()
+        self.later: list[tuple[float, int, Cell]] = []
+        """A heap of cells that others are at: when to look again, a tie-breaker, the cell."""
+        self._pauses: dict[str, float] = {}
+        self._order = itertools.count()
+
+    def next_chunk(self) -> list[Cell]:
+        """Return the next cells to run; none if there are none now."""
+        return self.queue.popleft() if self.queue else []
+
+    def elsewhere(self) -> Iterator[Cell]:
+        """Yield the cells that others are at."""
+        return (cell for _, _, cell in self.later)
+
+    def may_warm(self, cell: Cell) -> bool:
+        """Return whether a cell's protocol lets another worker help."""
+        return ask(cell.protocol.object, "warm") is not None
+
+    def postpone(self, cell: Cell, holder: str) -> None:
+        """Look again later at a cell that another run is at, and say so once."""
+        if cell.id not in self._pauses:
+            self.tell("cell_elsewhere", cell=cell, holder=holder)
+        pause = min(2 * self._pauses.get(cell.id, FIRST_PAUSE / 2), LONGEST_PAUSE)
+        self._pauses[cell.id] = pause
+        heapq.heappush(self.later, (time.monotonic() + pause, next(self._order), cell))
+
+    def return_postponed(self, now: float) -> None:
+        """Queue the cells that are to be looked at again, behind all others."""
+        while self.later and self.later[0][0] <= now:
+            self.queue.append([heapq.heappop(self.later)[2]])
+
+    def deadline(self, running: dict[str, float]) -> float | None:
+        """Return when a worker has been too long at its cells, which may take their time one after another."""
+        if self.cell_timeout is None or not running:
+            return None
+        return min(running.values()) + self.cell_timeout * len(running)
+
+
+def _check_versions(message: Ready, work: _Work) -> None:
+    """Raise HarnessError if a worker has other versions of the cells' plugins, whose ids then mean something else."""
+    there = message.facts.get("versions")
+    if there is None:
+        return
+    for cell in work.left.values():
+        for part in cell.parts:
+            if (other := there.get(part.distribution)) != part.version:
+                found = f"version {other}" if other else "none"
+                raise HarnessError(
+                    f"a worker on {message.facts.get('host', 'another machine')} has {found} of {part.distribution}, "
+                    f"this process {part.version}: install the same there"
+                )
