@@ -110,14 +110,14 @@ class Dispatcher:
             yield from self._look_around(work)
 
     def close(self) -> None:
-        """End all workers, at whatever point: idle ones by themselves, so that they tidy up."""
+        """End all workers, at whatever point they are; those that have started may tidy up."""
         slots = [(seat, seat.slot) for seat in self._seats if seat.slot is not None]
         for seat, slot in slots:
-            if seat.idle:
+            if seat.ready:
                 slot.end()
             else:
                 slot.stop()
-            seat.slot, seat.idle, seat.generation = None, False, seat.generation + 1
+            seat.slot, seat.ready, seat.idle, seat.generation = None, False, False, seat.generation + 1
         for _, slot in slots:
             slot.join()
 

@@ -24,7 +24,7 @@ from harness.running.visible_devices import Gpu, seeing_only
 from harness.running.worker import RunSettings, Worker
 
 GRACE = 5.0
-"""Seconds that an idle worker gets to end by itself."""
+"""Seconds that a worker gets to end by itself."""
 
 
 class ProcessPlace:
@@ -74,7 +74,7 @@ class ProcessSlot:
         self._close()
 
     def end(self) -> None:
-        """Have a process without cells end by itself."""
+        """Have the process give back its leases and end, without finishing its cells."""
         self._close()
 
     def join(self) -> None:

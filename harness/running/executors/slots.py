@@ -61,7 +61,7 @@ class Slot(Protocol):
         ...
 
     def end(self) -> None:
-        """End a worker without cells; it may tidy up first."""
+        """End the worker soon, wherever it is; it may tidy up first."""
         ...
 
     def join(self) -> None:
