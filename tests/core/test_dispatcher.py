@@ -310,3 +310,26 @@ def test_late_messages_of_a_worker_that_was_ended_are_ignored(cells: list[Cell],
         late.join()
         runner.close()
     assert sorted(cell.id for cell, _ in found) == sorted(c.id for c in cells[:2])
+
+
+def test_workers_without_cells_help_with_one_that_runs_for_long(
+    cells: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that no chunk needed start for it; each is asked once for each cell, and only if the protocol can."""
+    monkeypatch.setattr(dispatcher, "HELP_AFTER", 0.05)
+    long, short = cells[0], cells[1]
+
+    def act(cell: Cell, slot: int) -> str:
+        return HANGS if cell is long else "ok"
+
+    place = ToyPlace(3, act)
+    drive(place, [[long], [short]], tmp_path, cell_timeout=0.3)
+    assert place.warmed == []
+    assert set(place.starts) == {0, 1}
+    monkeypatch.setattr(type(long.protocol.object), "warm", lambda self, job: None, raising=False)
+    place = ToyPlace(3, act)
+    drive(place, [[long], [short]], tmp_path, cell_timeout=0.3)
+    assert sorted(place.warmed) == [(1, long.id), (2, long.id)]
+    place = ToyPlace(2, lambda cell, slot: "ok")
+    drive(place, [[short], [long]], tmp_path)
+    assert place.warmed == []

@@ -6,23 +6,20 @@ as failed. Nothing else stops.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import logging
 import queue
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.contract.cells import Cell
-from harness.contract.declared import ask
 from harness.errors import HarnessError
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.running.claims import FIRST_PAUSE, LONGEST_PAUSE
 from harness.running.executors.channel import ELSEWHERE, IDLE, RECORD, TROUBLE, Event
+from harness.running.executors.dispatched_work import Work
 from harness.running.executors.slots import Batch, Died, Message, Place, Ready, Slot
 from harness.running.lost_cells import record_lost_cell
 from harness.running.positions import Positions
@@ -31,6 +28,9 @@ log = logging.getLogger("harness")
 
 MOST_STARTS = 2
 """So many times in a row a slot may end before it is ready; then it is given up."""
+
+HELP_AFTER = 15.0
+"""Seconds after which workers without cells help with one that is still running."""
 
 PATIENCE = 30.0
 """Seconds after which a slot that is not ready is told."""
@@ -83,7 +83,7 @@ class Dispatcher:
 
         Raises HarnessError if no slot starts. Whoever stops early must `close`.
         """
-        work = _Work(chunks, Store(store), Positions(tell, sum(map(len, chunks))), since, cell_timeout)
+        work = Work(chunks, Store(store), Positions(tell, sum(map(len, chunks))), since, cell_timeout)
         for seat in self._seats[: len(chunks)]:
             if seat.slot is None:
                 seat.failed_starts = 0
@@ -129,7 +129,7 @@ class Dispatcher:
         seat.cells, seat.running = {}, {}
         seat.slot = self._place.start(seat.number, lambda message: self._inbox.put((generation, message)))
 
-    def _hand_out(self, work: _Work) -> None:
+    def _hand_out(self, work: Work) -> None:
         """Give chunks to idle slots; without any, let these prepare what running cells ask for."""
         for seat in self._seats:
             if seat.slot is None or not seat.idle:
@@ -141,14 +141,22 @@ class Dispatcher:
                 work.warmed.add((seat.number, cell.id))
                 seat.slot.warm(cell)
 
-    def _choose_to_warm(self, seat: _Seat, work: _Work) -> Cell | None:
-        busy = (cell for other in self._seats if other is not seat for cell in other.cells.values())
-        candidates = itertools.chain(busy, work.elsewhere())
+    def _choose_to_warm(self, seat: _Seat, work: Work) -> Cell | None:
+        """Return a cell that has run for long on another worker or in another run, and that this one can help with."""
+        now = time.monotonic()
+        here = (work.cells[id] for id, since in self._list_running(seat, work) if now >= since + HELP_AFTER)
         return next(
-            (c for c in candidates if work.may_warm(c) and (seat.number, c.id) not in work.warmed), None
+            (c for c in itertools.chain(here, work.elsewhere()) if work.may_warm(c, seat.number)), None
         )
 
-    def _take_event(self, seat: _Seat, event: Event, work: _Work) -> Iterator[tuple[Cell, Record]]:
+    def _list_running(self, seat: _Seat, work: Work) -> Iterator[tuple[str, float]]:
+        """Yield the cells that run on other workers than this, and since when, if it can help with them."""
+        for other in self._seats:
+            for id, since in other.running.items() if other is not seat else ():
+                if work.may_warm(work.cells[id], seat.number):
+                    yield id, since
+
+    def _take_event(self, seat: _Seat, event: Event, work: Work) -> Iterator[tuple[Cell, Record]]:
         name, id, facts = event
         if name == IDLE:
             seat.idle, seat.cells, seat.running = True, {}, {}
@@ -173,7 +181,7 @@ class Dispatcher:
         seat.running = dict.fromkeys(seat.running, now)
         return seat.cells.pop(id, None)
 
-    def _replace_dead(self, seat: _Seat, death: Died, work: _Work) -> Iterator[tuple[Cell, Record]]:
+    def _replace_dead(self, seat: _Seat, death: Died, work: Work) -> Iterator[tuple[Cell, Record]]:
         """Account for the cells of a worker that died, and start another in its slot."""
         where = seat.slot.where if seat.slot else f"slot {seat.number + 1}"
         reason = f"{where} ended: {seat.trouble}" if seat.trouble else f"{where} {death.reason}"
@@ -193,7 +201,7 @@ class Dispatcher:
             )
         log.warning("harness: no worker starts in slot %d: %s; the others work on", seat.number + 1, reason)
 
-    def _take_back(self, seat: _Seat, reason: str, work: _Work, final: bool) -> Iterator[tuple[Cell, Record]]:
+    def _take_back(self, seat: _Seat, reason: str, work: Work, final: bool) -> Iterator[tuple[Cell, Record]]:
         """Queue the cells of a worker that is gone; those that it was at go alone, or have failed.
 
         A worker that died before it began any cell may have died of the first one that it was sent.
@@ -216,18 +224,29 @@ class Dispatcher:
                 work.queue.append([cell])
         seat.cells, seat.running = {}, {}
 
-    def _next_look(self, work: _Work) -> float | None:
+    def _help_due(self, work: Work) -> float | None:
+        """Return when a worker without cells is to help, or one that no cell has needed to start; None if none can."""
+        free = [seat for seat in self._seats if (seat.slot and seat.idle) or seat.generation == 0]
+        began = [since for seat in free for _, since in self._list_running(seat, work)]
+        return min(began) + HELP_AFTER if began else None
+
+    def _next_look(self, work: Work) -> float | None:
         """Return the seconds until something is due without a message; None if nothing is."""
         now = time.monotonic()
         due = [end for seat in self._seats if (end := work.deadline(seat.running)) is not None]
         due += [when for when, _, _ in work.later[:1]]
+        due += [when for when in [self._help_due(work)] if when is not None]
         due += [s.began + PATIENCE for s in self._seats if s.slot is not None and not s.ready and not s.told]
         return max(0.0, min(due) - now) if due else None
 
-    def _look_around(self, work: _Work) -> Iterator[tuple[Cell, Record]]:
+    def _look_around(self, work: Work) -> Iterator[tuple[Cell, Record]]:
         """See to what is due: cells past their time, cells elsewhere, slots that don't get ready."""
         now = time.monotonic()
         work.return_postponed(now)
+        if (due := self._help_due(work)) is not None and now >= due:
+            for seat in self._seats:
+                if seat.generation == 0:
+                    self._start(seat)
         for seat in self._seats:
             if seat.slot is None:
                 continue
@@ -242,61 +261,7 @@ class Dispatcher:
                 self._start(seat)
 
 
-class _Work:
-    """The cells of one run: those to hand out, those that others are at, and those without a record."""
-
-    def __init__(
-        self,
-        chunks: Sequence[list[Cell]],
-        store: Store,
-        tell: Callable[..., None],
-        since: int,
-        cell_timeout: float | None,
-    ) -> None:
-        self.queue = deque(chunks)
-        self.cells = {cell.id: cell for chunk in chunks for cell in chunk}
-        self.left = dict(self.cells)
-        self.store, self.tell, self.since, self.cell_timeout = store, tell, since, cell_timeout
-        self.tries: Counter[str] = Counter()
-        self.warmed: set[tuple[int, str]] = set()
-        self.later: list[tuple[float, int, Cell]] = []
-        """A heap of cells that others are at: when to look again, a tie-breaker, the cell."""
-        self._pauses: dict[str, float] = {}
-        self._order = itertools.count()
-
-    def next_chunk(self) -> list[Cell]:
-        """Return the next cells to run; none if there are none now."""
-        return self.queue.popleft() if self.queue else []
-
-    def elsewhere(self) -> Iterator[Cell]:
-        """Yield the cells that others are at."""
-        return (cell for _, _, cell in self.later)
-
-    def may_warm(self, cell: Cell) -> bool:
-        """Return whether a cell's protocol lets another worker help."""
-        return ask(cell.protocol.object, "warm") is not None
-
-    def postpone(self, cell: Cell, holder: str) -> None:
-        """Look again later at a cell that another run is at, and say so once."""
-        if cell.id not in self._pauses:
-            self.tell("cell_elsewhere", cell=cell, holder=holder)
-        pause = min(2 * self._pauses.get(cell.id, FIRST_PAUSE / 2), LONGEST_PAUSE)
-        self._pauses[cell.id] = pause
-        heapq.heappush(self.later, (time.monotonic() + pause, next(self._order), cell))
-
-    def return_postponed(self, now: float) -> None:
-        """Queue the cells that are to be looked at again, behind all others."""
-        while self.later and self.later[0][0] <= now:
-            self.queue.append([heapq.heappop(self.later)[2]])
-
-    def deadline(self, running: dict[str, float]) -> float | None:
-        """Return when a worker has been too long at its cells, which may take their time one after another."""
-        if self.cell_timeout is None or not running:
-            return None
-        return min(running.values()) + self.cell_timeout * len(running)
-
-
-def _check_versions(message: Ready, work: _Work) -> None:
+def _check_versions(message: Ready, work: Work) -> None:
     """Raise HarnessError if a worker has other versions of the cells' plugins, whose ids then mean something else."""
     there = message.facts.get("versions")
     if there is None:
