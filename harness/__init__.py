@@ -103,7 +103,7 @@ if TYPE_CHECKING:
     from harness.running.hooks import Events as Events
     from harness.running.hooks import hookimpl as hookimpl
     from harness.running.outcome import Run as Run
-    from harness.selftest.rows import SelfTest as SelfTest
+    from harness.selftesting.rows import SelfTest as SelfTest
     from harness.testing.plugin_verdicts import PluginVerdict as PluginVerdict
 
 _HOMES = homes_of(__name__)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.api.keywords import as_list, refusing_unknown
 
 if TYPE_CHECKING:
-    from harness.selftest.rows import SelfTest
+    from harness.selftesting.rows import SelfTest
 
 
 @refusing_unknown()
@@ -39,7 +39,7 @@ def selftest(
     import sys
 
     from harness.records.files import write_bytes
-    from harness.selftest.check_device import MODEL, check_device
+    from harness.selftesting.check_device import MODEL, check_device
 
     def say(text: str) -> None:
         if progress:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Check the device, show the table, and return 1 if a row failed or nothing could be compared."""
-    from harness.selftest.check_device import MODEL, check_device
+    from harness.selftesting.check_device import MODEL, check_device
 
     def say(text: str) -> None:
         if not given.quiet and not given.json:

@@ -13,7 +13,7 @@ from harness.contract.cells import Cell
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.running.worker import RunSettings, Worker
-from harness.selftest.same_draws import drawing_on_the_cpu
+from harness.selftesting.same_draws import drawing_on_the_cpu
 
 Kind = Literal["frozen", "fitted", "trained"]
 

@@ -67,7 +67,8 @@ class SelfTest:
         if format not in FORMATS:
             raise HarnessError(f"--format {format}: unknown{did_you_mean(format, FORMATS)}")
         marked = format == "markdown"
-        clean: Callable[[str], str] = escape_markdown if marked else clean_text
+        written = escape_markdown if marked else clean_text
+        clean: Callable[[str], str] = lambda text: written(text, None)  # noqa: E731 - nothing is cut
         body = [[clean(text) for text in row.cells()] for row in self.rows]
         table = tabulate(body, HEADERS, tablefmt="pipe" if marked else "simple", disable_numparse=True)
         said = [f"{name}: {value}" for name, value in self.facts.items()]
@@ -76,7 +77,7 @@ class SelfTest:
         ]
         last = ("holds: " if self.holds else "FAILS: ") + ", ".join(counts)
         if not marked:
-            return "\n".join([*map(clean_text, said), "", table, "", *self.reasons, "", last]) + "\n"
+            return "\n".join([*map(clean, said), "", table, "", *map(clean, self.reasons), "", last]) + "\n"
         listed = [f"- {clean(text)}" for text in said]
         why = [f"- {clean(text)}" for text in self.reasons]
         title = f"# harness selftest: {clean(str(self.facts.get('device', '')))}"

@@ -9,9 +9,9 @@ from statistics import median
 from typing import Any
 
 from harness.records.record import Record
-from harness.selftest.outcomes import Kind, Outcome, Side
-from harness.selftest.rows import Row
-from harness.selftest.tolerances import FIRST_LOSSES, FLOAT32, GROUPED, Limits, Tolerance
+from harness.selftesting.outcomes import Kind, Outcome, Side
+from harness.selftesting.rows import Row
+from harness.selftesting.tolerances import FIRST_LOSSES, FLOAT32, GROUPED, Limits, Tolerance
 from harness.testing.cell_runs import is_time
 
 LISTED = 10

@@ -14,12 +14,12 @@ from harness.discovery.reference import parse_short
 from harness.errors import HarnessError, reason_of
 from harness.records.provenance import device_facts, environment
 from harness.running.devices import make_deterministic, pick_device
-from harness.selftest import memory, outcomes, throughput
-from harness.selftest.comparison import compare_sides
-from harness.selftest.outputs import compare_outputs, find_subjects, forward_of, load_model
-from harness.selftest.parts import Part, find_parts
-from harness.selftest.rows import Row, SelfTest
-from harness.selftest.tolerances import FLOAT32, TF32, Limits
+from harness.selftesting import memory, outcomes, throughput
+from harness.selftesting.comparison import compare_sides
+from harness.selftesting.outputs import compare_outputs, find_subjects, forward_of, load_model
+from harness.selftesting.parts import Part, find_parts
+from harness.selftesting.rows import Row, SelfTest
+from harness.selftesting.tolerances import FLOAT32, TF32, Limits
 
 if TYPE_CHECKING:
     import torch

@@ -18,8 +18,8 @@ from harness.inference.images import Staged
 from harness.inference.split_subsets import draw_subset
 from harness.inference.splits import find_test_split
 from harness.running.devices import seed_all, settle_on_device
-from harness.selftest.rows import Row
-from harness.selftest.tolerances import (
+from harness.selftesting.rows import Row
+from harness.selftesting.tolerances import (
     AGREEMENT,
     AGREEMENT_BFLOAT16,
     BFLOAT16_ROUNDING,

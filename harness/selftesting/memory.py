@@ -10,8 +10,8 @@ import numpy as np
 from harness.contract.data import Sample
 from harness.errors import HarnessError
 from harness.inference.batches import forward_all
-from harness.selftest.outcomes import Side
-from harness.selftest.rows import Row, Verdict
+from harness.selftesting.outcomes import Side
+from harness.selftesting.rows import Row, Verdict
 
 if TYPE_CHECKING:
     import torch
