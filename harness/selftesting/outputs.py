@@ -13,6 +13,7 @@ from harness.contract.data import Split
 from harness.contract.declared import ask
 from harness.contract.models import ClassifiesImages, EncodesImages
 from harness.contract.seeds import derive_seed
+from harness.errors import HarnessError
 from harness.inference.batches import forward_all
 from harness.inference.images import Staged
 from harness.inference.split_subsets import draw_subset
@@ -85,8 +86,12 @@ def find_subjects(cells: Iterable[Cell]) -> Iterator[Subject]:
             continue
         if (found := find_test_split(cell.dataset.object.splits, None).name) is None:
             continue
-        split = cell.dataset.object.load(found)
-        if not len(split) or split[0].image is None:
+        try:
+            split = cell.dataset.object.load(found)
+            seen_image = len(split) > 0 and split[0].image is not None
+        except HarnessError:  # its cells say why, in rows of their own
+            continue
+        if not seen_image:
             continue
         seen.add(part.identity)
         chosen = draw_subset(split, SAMPLES, derive_seed("selftest")) if len(split) > SAMPLES else split

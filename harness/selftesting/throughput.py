@@ -149,15 +149,16 @@ class Photographs:
         return Sample(self.ids[index], self.images[index])
 
 
-def measure_preparation(prepare: Any, images: Sequence[EncodedImage], rounds: int = 3) -> float:
+def measure_preparation(
+    prepare: Callable[[Sequence[EncodedImage]], object], images: Sequence[EncodedImage], rounds: int = 3
+) -> float:
     """Return how many images a single thread prepares per second: the median of some rounds."""
-    many = getattr(prepare, "many", None) or (lambda several: [prepare(image) for image in several])
     rates = []
     with one_thread():
-        many(images[:4])
+        prepare(images[:4])
         for _ in range(rounds):
             began = time.perf_counter()
-            many(images)
+            prepare(images)
             rates.append(len(images) / (time.perf_counter() - began))
     return median(rates)
 
@@ -167,17 +168,18 @@ def check_data_path(
 ) -> Row:
     """Return the row on how many cores must prepare photographs for a model that takes `speed` images per second."""
     images = make_photographs()
-    ways: dict[str, Any] = {"exact": Staged(model.prepare)}
+    exact = Staged(model.prepare)
+    rates = {"exact": measure_preparation(exact.many, images)}
     preparation: Preparation | None = ask(model, "preparation")
     if preparation is not None:
-        ways["fast"] = fast_prepare(preparation)
-    rates = {way: measure_preparation(prepare, images) for way, prepare in ways.items()}
+        fast = fast_prepare(preparation)
+        rates["fast"] = measure_preparation(lambda several: [fast(image) for image in several], images)
     workers = preparing_threads(device, cores)
     began = time.perf_counter()
     forward_all(
         forward,
         Photographs(images * 2),
-        ways["exact"],
+        exact,
         device=device,
         batch_size=PHOTOGRAPHS,
         workers=workers,

@@ -22,6 +22,7 @@ from harness.selftesting import memory, outcomes, outputs, throughput
 from harness.selftesting.parts import Part, find_parts
 from harness.selftesting.rows import SelfTest
 from harness.selftesting.throughput import Speed, judge_data_path, judge_speed, measure_speed
+from harness.selftesting.tolerances import FLOAT32
 
 CPU = torch.device("cpu")
 SMALL = "tiny-vit?trained_on=digits&steps=0&width=32"
@@ -107,6 +108,33 @@ def test_a_training_that_differs_from_the_start_fails(few: None, monkeypatch: py
     text = failed(check())
     assert "gan: 2 trained cells, first losses" in text
     assert "classification" not in text
+
+
+@pytest.mark.parametrize(("noise", "factor", "holds"), [(1e-6, 1.0, True), (0.0, 3.0, False)])
+def test_rounding_noise_is_within_the_tolerances_and_faults_are_not(
+    monkeypatch: pytest.MonkeyPatch, noise: float, factor: float, holds: bool
+) -> None:
+    run, linear = outcomes.run_cells, torch.nn.functional.linear
+
+    def noisy(cells: Any, device: str, place: Path) -> outcomes.Side:
+        if place.name == "device":
+            generator = torch.Generator().manual_seed(1)
+
+            def rounded(*given: Any) -> torch.Tensor:
+                exact = linear(*given)
+                return exact * (factor + noise * torch.randn(exact.shape, generator=generator))
+
+            monkeypatch.setattr(torch.nn.functional, "linear", rounded)
+        side = run(cells, device, place)
+        monkeypatch.setattr(torch.nn.functional, "linear", linear)
+        return side
+
+    monkeypatch.setattr(outcomes, "run_cells", noisy)
+    (part,) = [part for part in find_parts((), True) if part.name == "fusion"]
+    rows, _ = checking._check_part(part, CPU, FLOAT32)
+    (losses,) = [row for row in rows if "first losses" in row.check]
+    assert (losses.verdict == "ok") == holds
+    assert losses.device != "all equal"
 
 
 def test_outputs_that_are_off_fail(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +254,7 @@ def test_photographs_are_prepared_for_the_network() -> None:
     images = throughput.make_photographs(2)
     assert harness.decode(images[0]).size == (500, 375)
     assert 20_000 < len(images[0].data) < 400_000
-    assert throughput.measure_preparation(lambda image: harness.decode(image), images, 1) > 0
+    assert throughput.measure_preparation(lambda several: [harness.decode(i) for i in several], images, 1) > 0
 
 
 def test_the_parts_are_the_quick_editions_or_the_smallest_grids() -> None:
