@@ -213,9 +213,12 @@ def test_a_slow_harness_fails() -> None:
 
     speed = measure_speed(network, (3, 32, 32), CPU, 8, rounds=3, evaluate=slow)
     assert speed.ratio < 0.9
-    assert judge_speed("x", speed).verdict == "FAIL"
-    assert judge_speed("x", Speed([100.0, 100.0, 10.0], [91.0, 95.0, 9.2])).verdict == "ok"
-    assert Speed([100.0, 100.0, 10.0], [91.0, 95.0, 9.2]).ratio == pytest.approx(0.92)
+    assert judge_speed("x", speed).verdict == ("FAIL" if speed.steady else "not checked")
+    assert judge_speed("x", Speed([100.0, 100.0, 90.0], [91.0, 95.0, 82.8])).verdict == "ok"
+    assert Speed([100.0, 100.0, 90.0], [91.0, 95.0, 82.8]).ratio == pytest.approx(0.92)
+    row = judge_speed("x", Speed([100.0, 60.0, 100.0], [50.0, 50.0, 50.0]))
+    assert row.verdict == "not checked"
+    assert "varies from 60 to 100: the machine is busy" in row.device
     assert judge_speed("x", Speed([100.0], [89.0])).verdict == "FAIL"
 
 
