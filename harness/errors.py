@@ -62,6 +62,10 @@ class StoreUnwritable(StoreError):
     """A store on a full or read-only disk, where no further cell could be kept."""
 
 
+class BucketError(HarnessError):
+    """A bucket or web server that is missing, refuses access or can't be reached; the text names it."""
+
+
 class Unavailable(HarnessError):
     """Something optional that is missing here (a data set, weights, a package); the text says how to get it."""
 
