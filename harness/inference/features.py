@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -31,16 +31,29 @@ Tree = TypeVar("Tree")
 MEMORY_LIMIT = 512 * 2**20
 
 
+class SharedFiles(Protocol):
+    """Where caches of several machines meet; a path is that of a cached file without its suffix."""
+
+    def fetch(self, path: Path) -> bool:
+        """Bring what others have computed, and return whether it is here now."""
+
+    def put(self, path: Path) -> None:
+        """Give others what was computed here."""
+
+
 class FeatureCache:
     """A cache of arrays, or trees of them, by what decides them. Safe against kills and concurrent writers.
 
     An array is an .npy file, a tree an .npz file of its arrays. Recent ones stay in memory, up to
-    `MEMORY_LIMIT` bytes.
+    `MEMORY_LIMIT` bytes. With `remote`, what is not here is looked for there, and what is computed is put there.
     """
 
-    def __init__(self, folder: Path | None = None, enabled: bool = True) -> None:
+    def __init__(
+        self, folder: Path | None = None, enabled: bool = True, remote: SharedFiles | None = None
+    ) -> None:
         self.folder = folder or cache_dir() / "features"
         self.enabled = enabled
+        self.remote = remote if enabled else None
         self.computed = 0  # number of trees that were not cached
         self._recent: OrderedDict[str, Any] = OrderedDict()
 
@@ -55,6 +68,9 @@ class FeatureCache:
             return cast("Tree", self._recent[key])
         path = self.folder / key[:2] / key
         array = self._read(path) if self.enabled else None
+        if array is None and self.remote is not None and self.remote.fetch(path):
+            array = self._read(path)
+        before = self.computed
         if array is None:
             with cache_lock(path) if self.enabled else nullcontext():
                 array = self._read(path) if self.enabled else None
@@ -63,6 +79,8 @@ class FeatureCache:
                     self.computed += 1
                     if self.enabled:
                         self._write(path, array)
+        if self.remote is not None and self.computed > before:
+            self.remote.put(path)
         self._remember(key, array)
         return cast("Tree", array)
 
