@@ -64,11 +64,12 @@ def merge(into: str | Path, *sources: str | Path, tolerance: float = 0.0) -> Mer
     """Copy the records that the store `into` lacks from others, and return what happened.
 
     Numbers of a record on both sides that differ by more than the relative `tolerance` are in `.conflicts`:
-    those of `into` stay, with a remark that tables show. Raises StoreError for a source that is no store.
+    those of `into` stay, with a remark that tables show. A source may be in a bucket, as "s3://bucket/name".
+    Raises StoreError for a source that is no store, BucketError for a bucket that can't be read.
     """
-    from harness.exchange.merging import merge as merge_stores
+    from harness.mirroring.merging import merge_sources
 
-    return merge_stores(Store(into), [Store(source) for source in sources], tolerance)
+    return merge_sources(into, sources, tolerance)
 
 
 @refusing_unknown()

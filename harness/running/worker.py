@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.mirroring.remote_features import RemoteFeatures
+    from harness.mirroring.remote_records import RemoteRecords
+
 log = logging.getLogger(__name__)
 
 KEPT_SPLITS = 128
@@ -63,6 +66,8 @@ class RunSettings:
     """This process's share of the cores; None for all."""
     fresh: bool = False
     """Run also what could be computed from the evidence that an earlier run kept."""
+    remote: str | None = None
+    """The address of the bucket that mirrors the store, checked."""
 
 
 class Worker:
@@ -80,7 +85,8 @@ class Worker:
         cores = settings.threads or os.cpu_count() or 1
         own = settings.workers
         self.workers: int = preparing_threads(self.device, cores) if own is None else own
-        self.cache = FeatureCache(settings.cache)
+        self.cache = FeatureCache(settings.cache, remote=_open_features(settings))
+        self.remote = _open_records(settings, self.store)
         make_deterministic()
         self.shared = Shared()
         self._model: tuple[str, Any] | None = None
@@ -91,8 +97,11 @@ class Worker:
         return self._measure_kept(cell) or self._run(cell)
 
     def _measure_kept(self, cell: Cell) -> Record | None:
-        """Return the record of a cell whose metrics could be computed from kept evidence, else None."""
-        return None if self.settings.fresh else measure_kept(cell, self.store, self._job_without_model)
+        """Return the record of a cell that is in the bucket, or that kept evidence is enough for, else None."""
+        if self.settings.fresh:
+            return None
+        taken = self.remote.take(cell.id) if self.remote is not None else None
+        return taken or measure_kept(cell, self.store, self._job_without_model)
 
     def _run(self, cell: Cell) -> Record:
         take_seconds()
@@ -357,3 +366,21 @@ class Worker:
 
         unit = 1 if sys.platform == "darwin" else 1024
         return {"peak_process_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+
+
+def _open_features(settings: RunSettings) -> RemoteFeatures | None:
+    """Return the feature files of the run's bucket, if it has one."""
+    if settings.remote is None:
+        return None
+    from harness.mirroring.remote_features import RemoteFeatures
+
+    return RemoteFeatures(settings.remote)
+
+
+def _open_records(settings: RunSettings, store: Store) -> RemoteRecords | None:
+    """Return the records of the run's bucket, if it has one."""
+    if settings.remote is None:
+        return None
+    from harness.mirroring.remote_records import RemoteRecords
+
+    return RemoteRecords(store, settings.remote)

@@ -1,0 +1,107 @@
+"""A run whose store is mirrored: fetched before it is planned, put record by record, and waited for at its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.mirroring.layout import record_name, suite_name
+from harness.mirroring.mirror import Fetched, Mirror, describe_left
+from harness.running.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from harness.contract.cells import Cell
+    from harness.planning.plan import Plan
+    from harness.records.store import Store
+
+log = logging.getLogger("harness")
+
+
+class MirrorListener:
+    """Puts the plan when a run starts, and each record when its cell is finished."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        self._suite = ""
+
+    @hookimpl
+    def run_started(self, plan: Plan) -> None:
+        """Put the plan."""
+        self._suite = plan.suite.name
+        self._mirror.put(suite_name(self._suite))
+
+    @hookimpl
+    def cell_finished(self, cell: Cell) -> None:
+        """Put the record."""
+        self._mirror.put(record_name(cell.id))
+
+
+@dataclass
+class Mirroring:
+    """What a run needs of its mirror: listeners that put what it makes; at the end, how many objects were not put."""
+
+    listeners: list[object] = field(default_factory=list)
+    not_put: int = 0
+
+
+@contextmanager
+def mirroring(
+    store: Store, url: str | None, say: Callable[[str], None] = lambda text: None
+) -> Iterator[Mirroring]:
+    """Fetch what the store lacks, and mirror what runs inside the block; nothing is done without a bucket.
+
+    At the end, wait until all is put. `say` is given a line on what was fetched, and on what is waited for.
+    Contradictions, and what could not be put, are logged as warnings.
+
+    Raises Unavailable, BucketError or StoreUnwritable before anything runs.
+    """
+    if url is None:
+        yield Mirroring()
+        return
+    mirror = Mirror(store, url)
+    fetched = mirror.fetch()
+    for text in (*fetched.conflicts, *fetched.unreadable, *fetched.notes):
+        log.warning("harness: %s", text)
+    for name in fetched.to_put:
+        mirror.put(name)
+    if told := describe_fetch(url, fetched):
+        say(told)
+    made, done = Mirroring([MirrorListener(mirror)]), False
+    try:
+        yield made
+        done = True
+    finally:
+        left = mirror.finish(interrupted=not done, show=_counting(url, say))
+        made.not_put = len(left)
+        for text in (*mirror.told, *([describe_left(url, left)] if left else [])):
+            log.warning("harness: %s", text)
+
+
+def describe_fetch(url: str, fetched: Fetched) -> str:
+    """Return a line on what a fetch did; empty if both sides were alike.
+
+    >>> describe_fetch("s3://b/x", Fetched(to_put=["records/01/0123456789.json"]))
+    's3://b/x: 1 record or plan to put'
+    """
+    count = len(fetched.to_put)
+    parts = [f"{fetched.taken} records fetched"] if fetched.taken else []
+    parts += (
+        [f"{count} records and plans to put" if count > 1 else "1 record or plan to put"] if count else []
+    )
+    return f"{url}: {', '.join(parts)}" if parts else ""
+
+
+def _counting(url: str, say: Callable[[str], None]) -> Callable[[int], None]:
+    """Return what says once that the end is waited for."""
+    said = False
+
+    def show(left: int) -> None:
+        nonlocal said
+        if not said:
+            say(f"{url}: waiting until {left} records and plans are put")
+        said = True
+
+    return show
