@@ -1,6 +1,6 @@
 """Addresses of buckets, as users give them: `s3://bucket/folder`, `gs://…`, `az://…`, `file:///folder`.
 
-`memory://name` is for tests; what is only read may also be at `https://…`. Keys come from the environment: an address
+`memory://name` is for tests; shards of data are read at `https://…`, too. Keys come from the environment: an address
 that could hold one is refused, since addresses are shown.
 """
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from harness.errors import OptionError, did_you_mean
 
 WRITABLE = ("s3", "gs", "az", "file", "memory")
-READABLE = (*WRITABLE, "https", "http")
+READABLE = ("https", "http", "s3", "gs", "az", "memory")
 
 VARIABLE = "HARNESS_REMOTE"
 """The environment variable with the address of the bucket."""
@@ -45,7 +45,9 @@ def check_address(url: str, where: str, schemes: Sequence[str] = WRITABLE) -> st
     """
     parts = urlsplit(url)
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    examples = "s3://bucket/folder, gs://bucket/folder, az://container/folder or file:///folder"
+    examples = ", ".join(
+        f"{scheme}:///folder" if scheme == "file" else f"{scheme}://…/folder" for scheme in schemes[:4]
+    )
     if parts.scheme not in schemes or "://" not in url:
         hint = did_you_mean(parts.scheme, schemes) if parts.scheme and "://" in url else ""
         raise OptionError(f"{where} {shown if '://' in url else url}: expected {examples}{hint}")

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from harness.errors import BucketError, Unavailable
+from harness.errors import BucketError as BucketError
+from harness.errors import Unavailable
 from harness.mirroring.addresses import KEYS
 from harness.records.files import replacing
 
@@ -220,6 +221,8 @@ def explain(url: str, error: Exception) -> str:
     if "169.254.169.254" in whole or "metadata.google" in whole or "MissingAccount" in whole:
         profiles = "; profiles of ~/.aws are not read" if url.startswith("s3:") else ""
         return f"{url}: no keys for it: set {keys} in the environment{profiles}"
+    if "Range request not supported" in text or ("Range" in text and "not supported" in text):
+        return f"{url}: answers no range requests, so that its files can't be read in place: download them"
     if _is_missing_bucket(text):
         return f"{url}: there is no such bucket: make it first, or check the name"
     if re.search(r"status code: 40[13]|PermissionDenied|Unauthenticated", text) or type(error).__name__ in (
