@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.errors import interrupts
 from harness.mirroring.layout import record_name, suite_name
 from harness.mirroring.mirror import Fetched, Mirror, describe_left
 from harness.running.hooks import hookimpl
@@ -69,12 +70,14 @@ def mirroring(
         mirror.put(name)
     if told := describe_fetch(url, fetched):
         say(told)
-    made, done = Mirroring([MirrorListener(mirror)]), False
+    made, interrupted = Mirroring([MirrorListener(mirror)]), False
     try:
         yield made
-        done = True
+    except BaseException as error:
+        interrupted = interrupts(error)
+        raise
     finally:
-        left = mirror.finish(interrupted=not done, show=_counting(url, say))
+        left = mirror.finish(interrupted, show=_counting(url, say))
         made.not_put = len(left)
         for text in (*mirror.told, *([describe_left(url, left)] if left else [])):
             log.warning("harness: %s", text)

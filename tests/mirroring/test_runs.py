@@ -20,6 +20,11 @@ from harness.records.store import Store
 from harness.running.hooks import hookimpl
 
 SCRIPT = Path(__file__).with_name("toys.py")
+LOAD = (
+    "import importlib.util as u, sys; s = u.spec_from_file_location('mirroring_toys', sys.argv[1]); "
+    "m = u.module_from_spec(s); s.loader.exec_module(m); m.main(*sys.argv[2:])"
+)
+"""A machine's run in a process of its own, under the same name of the module, by which classes are known."""
 
 
 @pytest.fixture
@@ -108,12 +113,7 @@ def test_what_another_machine_finishes_meanwhile_is_taken(go: Any, url: str, toy
 def test_killed_in_the_middle(url: str, tmp_path: Path, go: Any) -> None:
     """The killed run's records are here or in the bucket; nothing is lost, and both machines end alike."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    # loaded under the same name, since a class is known by its module's
-    load = (
-        "import importlib.util as u, sys; s = u.spec_from_file_location('mirroring_toys', sys.argv[1]); "
-        "m = u.module_from_spec(s); s.loader.exec_module(m); m.main(*sys.argv[2:])"
-    )
-    command = [sys.executable, "-c", load, str(SCRIPT), str(tmp_path / "one"), url, "4"]
+    command = [sys.executable, "-c", LOAD, str(SCRIPT), str(tmp_path / "one"), url, "4"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == -9, done.stderr
     assert len(Store(tmp_path / "one").listing()) == 4
@@ -125,6 +125,23 @@ def test_killed_in_the_middle(url: str, tmp_path: Path, go: Any) -> None:
     records = [found.name for found in open_bucket(url).list("records")]
     assert len(records) == 6
     assert all(open_bucket(url).get(name) is not None for name in records)
+
+
+def test_two_runs_at_once_end_alike(url: str, tmp_path: Path, go: Any, toys: Any) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    commands = [
+        [sys.executable, "-c", LOAD, str(SCRIPT), str(tmp_path / name), url] for name in ("one", "two")
+    ]
+    running = [
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for command in commands
+    ]
+    said = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert said == ["", ""]
+    outcomes = [go(name, url) for name in ("one", "two", "three")]
+    assert [ran for _, ran in outcomes] == [[], [], []]
+    assert len({text(outcome) for outcome, _ in outcomes}) == 1
+    assert len(list(open_bucket(url).list("records"))) == len(toys.SEEDS)
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
