@@ -33,6 +33,7 @@ class Done(Enum):
     TAKEN = "taken"
     REPLACED = "replaced"
     TO_PUT = "to put"
+    PUT = "put"
     CONFLICT = "conflict"
 
 
@@ -107,19 +108,19 @@ class Exchange:
         for _ in range(TRIES):
             content = self.store.file("records", id, ".json").read_bytes()
             record = self._read_own(id)
-            found = self.bucket.get(name) if self.agreement.tag(name) else None
+            found = self.bucket.get(name)
             if found is None:
                 files = self._files_of(id, record)
                 if files and self.bucket.put_new(name_of(files[0], self.store.path), files[0]):
                     del files[0]
-                elif files:  # what a killed run put before its record is replaced
+                elif files:  # another machine is at it, or was killed at it: then its files are replaced
                     found = self.bucket.get(name)
                 if found is None:
                     self._put_files(files)
                     tag = self.bucket.put_new(name, content)
                     if tag is not None:
                         self.agreement.note(name, tag)
-                        return Settled(Done.TAKEN, said)
+                        return Settled(Done.PUT, said)
                     found = self.bucket.get(name)
                     if found is None:
                         continue
@@ -132,7 +133,7 @@ class Exchange:
             tag = self.bucket.put_over(name, content, found[1])
             if tag is not None:
                 self.agreement.note(name, tag)
-                return Settled(Done.TAKEN, said)
+                return Settled(Done.PUT, said)
         raise BucketError(f"{self._where(id)}: other machines keep replacing it")
 
     def _succeeds(self, name: str, record: Record | None, found: tuple[bytes, str]) -> bool:
@@ -186,7 +187,7 @@ class Exchange:
             tag = self.bucket.put_over(name, content, known) if known else self.bucket.put_new(name, content)
             if tag is not None:
                 self.agreement.note(name, tag)
-                return Settled(Done.TAKEN, settled.said)
+                return Settled(Done.PUT, settled.said)
         raise BucketError(f"{self.bucket.url}/{name}: other machines keep replacing it")
 
     def _where(self, id: str) -> str:

@@ -7,7 +7,7 @@ is told at the end, and put by the next run with the same bucket.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -74,7 +74,7 @@ class Mirror:
         outcome = Fetched()
         records, suites = self._list(RECORDS, parse_record_name), self._list(SUITES, parse_suite_name)
         here = self.store.listing()
-        differing = [id for id, tag in records.items() if not self.agreement.holds(record_name(id), tag)]
+        differing = [id for id, tag in records.items() if not self.agreement.recognises(record_name(id), tag)]
         with self.store.writing():
             pool = ThreadPoolExecutor(READERS, "harness-fetch")
             try:
@@ -123,6 +123,18 @@ class Mirror:
     def put(self, name: str) -> None:
         """Put a record or a plan by its object's name, in the background."""
         self._sender.add(name)
+
+    def sweep(self, finished: Collection[str]) -> None:
+        """Put what the bucket still lacks of the store, and of what it has, those `finished` ids that differ."""
+        try:
+            there = self._list(RECORDS, parse_record_name)
+        except BucketError:  # each that is put says so, and is told
+            there = {id: "" for id in self.store.listing() if id not in finished}
+            finished = ()
+        for id in self.store.listing():
+            name = record_name(id)
+            if id not in there or (id in finished and not self.agreement.recognises(name, there[id])):
+                self.put(name)
 
     def _send(self, name: str) -> None:
         id, suite = parse_record_name(name), parse_suite_name(name)

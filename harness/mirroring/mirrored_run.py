@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.errors import interrupts
-from harness.mirroring.layout import record_name, suite_name
-from harness.mirroring.mirror import Fetched, Mirror, describe_left
+from harness.mirroring.layout import suite_name
+from harness.mirroring.mirror import AT_INTERRUPT, Fetched, Mirror, describe_left
+from harness.mirroring.remote_records import wait_for_puts
+from harness.records.store import warn_once
 from harness.running.hooks import hookimpl
 
 if TYPE_CHECKING:
@@ -22,22 +24,21 @@ log = logging.getLogger("harness")
 
 
 class MirrorListener:
-    """Puts the plan when a run starts, and each record when its cell is finished."""
+    """Puts the plan when a run starts, and notes which cells are finished: workers put their records themselves."""
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
-        self._suite = ""
+        self.finished: set[str] = set()
 
     @hookimpl
     def run_started(self, plan: Plan) -> None:
         """Put the plan."""
-        self._suite = plan.suite.name
-        self._mirror.put(suite_name(self._suite))
+        self._mirror.put(suite_name(plan.suite.name))
 
     @hookimpl
     def cell_finished(self, cell: Cell) -> None:
-        """Put the record."""
-        self._mirror.put(record_name(cell.id))
+        """Note the cell."""
+        self.finished.add(cell.id)
 
 
 @dataclass
@@ -54,7 +55,8 @@ def mirroring(
 ) -> Iterator[Mirroring]:
     """Fetch what the store lacks, and mirror what runs inside the block; nothing is done without a bucket.
 
-    At the end, wait until all is put. `say` is given a line on what was fetched, and on what is waited for.
+    At the end, put what workers could not (killed ones, say), and wait until all is put. `say` is given a line on what
+    was fetched, and on what is waited for.
     Contradictions, and what could not be put, are logged as warnings.
 
     Raises Unavailable, BucketError or StoreUnwritable before anything runs.
@@ -70,17 +72,23 @@ def mirroring(
         mirror.put(name)
     if told := describe_fetch(url, fetched):
         say(told)
-    made, interrupted = Mirroring([MirrorListener(mirror)]), False
+    listener, interrupted = MirrorListener(mirror), False
+    made = Mirroring([listener])
     try:
         yield made
     except BaseException as error:
         interrupted = interrupts(error)
         raise
     finally:
-        left = mirror.finish(interrupted, show=_counting(url, say))
+        show = _counting(url, say)
+        wait_for_puts(AT_INTERRUPT if interrupted else None, show)
+        mirror.sweep(listener.finished)
+        left = mirror.finish(interrupted, show)
         made.not_put = len(left)
-        for text in (*mirror.told, *([describe_left(url, left)] if left else [])):
-            log.warning("harness: %s", text)
+        for text in mirror.told:
+            warn_once(text)  # a worker in this process may have said so
+        if left:
+            log.warning("harness: %s", describe_left(url, left))
 
 
 def describe_fetch(url: str, fetched: Fetched) -> str:

@@ -1,14 +1,20 @@
-"""A worker's look into the bucket before it runs a cell: another machine may have finished it meanwhile."""
+"""A worker's part in the mirror: it looks into the bucket before it runs a cell, and puts what it has made."""
 
 from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
 
 from harness.errors import BucketError, StoreError, StoreUnwritable
 from harness.mirroring.agreement import Agreement
 from harness.mirroring.breaker import Breaker
 from harness.mirroring.bucket import open_bucket
 from harness.mirroring.exchange import Exchange
+from harness.mirroring.sending import Sender
 from harness.records.record import Record
 from harness.records.store import Store, warn_once
+
+_open: weakref.WeakSet[RemoteRecords] = weakref.WeakSet()
 
 
 class RemoteRecords:
@@ -18,6 +24,8 @@ class RemoteRecords:
         self._store = store
         self._exchange = Exchange(store, open_bucket(url), Agreement(store.path, url))
         self._breaker = Breaker(failures=1)
+        self._sender = Sender(self._put)
+        _open.add(self)
 
     def take(self, id: str) -> Record | None:
         """Fetch a record with its files, and return it if it is whole; None if the cell is to run.
@@ -40,3 +48,25 @@ class RemoteRecords:
             return None
         record = self._store.read(id)
         return record if record is not None and record.whole else None
+
+    def put(self, id: str, then: Callable[[], None] = lambda: None) -> None:
+        """Put a record with its files in the background, and call `then` afterwards, whether it could be put or not.
+
+        What could not be put is put and told by the run (`mirrored_run.py`).
+        """
+        self._sender.add(id, then)
+
+    def wait(self, patience: float | None = None, show: Callable[[int], None] = lambda left: None) -> None:
+        """Wait until all was tried, or for so many seconds; `show` is called with how many are left."""
+        self._sender.wait(patience, show)
+
+    def _put(self, id: str) -> None:
+        settled = self._exchange.put(id)
+        if told := settled.conflict or settled.said:
+            warn_once(f"{told}")
+
+
+def wait_for_puts(patience: float | None = None, show: Callable[[int], None] = lambda left: None) -> None:
+    """Wait for what workers in this process put; those in other processes have ended with theirs."""
+    for each in list(_open):
+        each.wait(patience, show)

@@ -21,12 +21,22 @@ class Sender:
         self._breaker = Breaker()
         self._futures: dict[str, Future[None]] = {}
         self._left: dict[str, str] = {}
+        self._then: dict[str, Callable[[], None]] = {}
 
-    def add(self, name: str) -> None:
-        """Send that name when a thread is free; one that waits already is not sent twice."""
+    def add(self, name: str, then: Callable[[], None] = lambda: None) -> None:
+        """Send that name when a thread is free, and call `then` afterwards, whether it could be sent or not.
+
+        A name that still waits is sent once.
+        """
         waiting = self._futures.get(name)
-        if waiting is None or waiting.running() or waiting.done():
-            self._futures[name] = self._pool.submit(self._attempt, name)
+        if waiting is not None and waiting.cancel():
+            then = _both(self._then.pop(name), then)
+        self._then[name] = then
+        self._futures[name] = self._pool.submit(self._attempt, name, then)
+
+    def wait(self, patience: float | None = None, show: Callable[[int], None] = lambda left: None) -> None:
+        """Wait until all was tried, but no longer than `patience` seconds; `show` is called with how many are left."""
+        self._wait(None if patience is None else time.monotonic() + patience, show)
 
     def finish(
         self, patience: float | None = None, show: Callable[[int], None] = lambda left: None
@@ -58,7 +68,13 @@ class Sender:
             show(len(waiting))
             wait(waiting, timeout=0.5)
 
-    def _attempt(self, name: str) -> None:
+    def _attempt(self, name: str, then: Callable[[], None] = lambda: None) -> None:
+        try:
+            self._try(name)
+        finally:
+            then()
+
+    def _try(self, name: str) -> None:
         if self._breaker.is_open:
             self._left[name] = next(reversed(list(self._left.values())), "the bucket fails")
             return
@@ -72,6 +88,14 @@ class Sender:
         else:
             self._left.pop(name, None)
             self._breaker.succeed()
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        first()
+        second()
+
+    return call
 
 
 def _is_sent(future: Future[None]) -> bool:

@@ -101,7 +101,12 @@ class Worker:
         if self.settings.fresh:
             return None
         taken = self.remote.take(cell.id) if self.remote is not None else None
-        return taken or measure_kept(cell, self.store, self._job_without_model)
+        if taken is not None:
+            return taken
+        measured = measure_kept(cell, self.store, self._job_without_model)
+        if measured is not None and self.remote is not None:
+            self.remote.put(cell.id)
+        return measured
 
     def _run(self, cell: Cell) -> Record:
         take_seconds()
@@ -216,6 +221,8 @@ class Worker:
             failed.remark(record.remarks)
             failed.cost, failed.provenance, record = record.cost, record.provenance, failed
             self.store.write(record)
+        if self.remote is not None:
+            self.remote.put(cell.id)
         if job is not None and record.status == "ok":
             shutil.rmtree(job.workdir, ignore_errors=True)
         return record
