@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.keywords import as_list, refusing_unknown
+from harness.api.places import open_place
 from harness.discovery.content import trusting_mtime
 from harness.errors import SuiteError
 from harness.planning.plan import Choice, Plan, make_plan, note_evidence
@@ -35,6 +36,7 @@ def plan(
     set: Mapping[str, Any] | None = None,
     data_root: str | Path | None = None,
     trust_mtime: bool | None = None,
+    remote: str | None = None,
     **choices: Any,
 ) -> Plan:
     """Return what a run would do, without loading a model or a sample.
@@ -42,7 +44,7 @@ def plan(
     The arguments mean what they mean for `run`; with `fresh`, the plan is as if nothing had been run.
     """
     with trusting_mtime(trust_mtime), data_root_at(data_root):
-        place = Store(store or default_store())
+        place = open_place(store, remote)
         meant = _find_suite(suite, set)
         done = () if fresh else place.done()
         found = make_plan(meant, _choose(choices), done, place.manifest(meant.name))

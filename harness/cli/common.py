@@ -90,14 +90,11 @@ def count_argument(text: str) -> int:
 
 def open_store(given: argparse.Namespace) -> Store:
     """Open the store that the command names, after a fetch of what its bucket has, if it names one."""
-    store = name_store(given)
-    if (remote := name_remote(given)) is not None:
-        from harness.mirroring.mirror import fetch_into
+    if name_remote(given) is None:  # a bucket's modules take a moment
+        return name_store(given)
+    from harness.mirroring.mirror import open_fetched
 
-        fetched = fetch_into(store, remote)
-        for text in (*fetched.conflicts, *fetched.unreadable, *fetched.notes):
-            print(f"harness: {text}", file=sys.stderr)
-    return store
+    return open_fetched(given.store, given.remote, "--remote")
 
 
 def name_store(given: argparse.Namespace) -> Store:

@@ -6,14 +6,16 @@ is told at the end, and put by the next run with the same bucket.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.errors import BucketError, StoreError
 from harness.exchange.merging import MergeConflict
-from harness.mirroring.addresses import VARIABLE
+from harness.mirroring.addresses import VARIABLE, find_remote
 from harness.mirroring.agreement import Agreement
 from harness.mirroring.bucket import Found, open_bucket
 from harness.mirroring.exchange import Done, Exchange, Settled
@@ -26,7 +28,10 @@ from harness.mirroring.layout import (
     suite_name,
 )
 from harness.mirroring.sending import Sender
+from harness.records.paths import default_store
 from harness.records.store import Store, warn_once
+
+log = logging.getLogger("harness")
 
 READERS = 16
 """Threads that fetch; each mostly waits."""
@@ -180,6 +185,21 @@ def fetch_into(store: Store, url: str, tolerance: float = 0.0) -> Fetched:
         raise BucketError(
             f"{error} (without --remote and {VARIABLE}, the store here is used alone)"
         ) from None
+
+
+def open_fetched(path: str | Path | None, remote: str | None, where: str = "remote") -> Store:
+    """Return the store at a path (by default the default one), after a fetch of what its bucket has, if it has one.
+
+    The bucket is `remote`, else $HARNESS_REMOTE. Raises OptionError, starting with `where`, for an address that is
+    none; see `Mirror.fetch` for the rest.
+    """
+    store = Store(path or default_store())
+    url = find_remote(remote, where)
+    if url is not None:
+        fetched = fetch_into(store, url)
+        for text in (*fetched.conflicts, *fetched.unreadable, *fetched.notes):
+            log.warning("harness: %s", text)
+    return store
 
 
 def _sort_out(settled: Settled, name: str, outcome: Fetched) -> None:
