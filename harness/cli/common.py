@@ -66,7 +66,7 @@ def add_store_argument(parser: argparse.ArgumentParser, remote: bool = True) -> 
             "--remote",
             metavar="URL",
             help="a bucket that mirrors the folder, such as s3://bucket/name: what it has and the folder lacks is "
-            "fetched first (else $HARNESS_REMOTE)",
+            "fetched first, and a run puts its records there (else $HARNESS_REMOTE)",
         )
 
 

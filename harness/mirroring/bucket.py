@@ -45,7 +45,6 @@ class Bucket:
     def __init__(self, url: str, store: Any) -> None:
         self.url = url
         self._store = store
-        self._replaces_in_order = True
 
     def get(self, name: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and tag, or None if there is none."""
@@ -63,15 +62,25 @@ class Bucket:
         """
         import obstore
 
-        with self._naming(name) as absent:
+        result = None
+        with self._naming(name):
             result = obstore.get(self._store, name)
-            with replacing(path) as temporary:
-                with temporary.open("wb") as file:
-                    size = sum(file.write(chunk) for chunk in result.stream())
-                if size != result.meta["size"]:
-                    raise BucketError(f"{self.url}/{name}: ended after {size} of {result.meta['size']} bytes")
-            return _tag_of(result.meta)
-        return absent
+        if result is None:
+            return None
+        size, chunks = 0, iter(result.stream())
+        with replacing(path) as temporary:
+            with temporary.open("wb") as file:
+                while (chunk := self._next(name, chunks)) is not None:
+                    size += file.write(chunk)
+            if size != result.meta["size"]:
+                raise BucketError(f"{self.url}/{name}: ended after {size} of {result.meta['size']} bytes")
+        return _tag_of(result.meta)
+
+    def _next(self, name: str, chunks: Iterator[Any]) -> Any:
+        """Return the next part of an object, or None; a fault of the network is not one of the disk."""
+        with self._naming(name):
+            return next(chunks, None)
+        return None
 
     def get_range(self, name: str, start: int, length: int) -> tuple[bytes, str] | None:
         """Return up to `length` bytes from an offset, and the object's tag; None if there is no such object."""
@@ -99,21 +108,21 @@ class Bucket:
                 yield from map(_found, chunk)
 
     def put(self, name: str, content: bytes | Path) -> str:
-        """Write an object, whole or not at all, and return its tag."""
+        """Write an object, whole or not at all, and return its tag. Raises OSError for a file that can't be read."""
         import obstore
 
-        with self._naming(name, writing=True):
-            return _strip(obstore.put(self._store, name, content)["e_tag"])
+        with _opened(content) as data, self._naming(name, writing=True):
+            return _strip(obstore.put(self._store, name, data)["e_tag"])
         raise BucketError(f"{self.url}: there is no such bucket or folder")
 
     def put_new(self, name: str, content: bytes | Path) -> str | None:
-        """Write an object that is not there yet, and return its tag; None if there is one."""
+        """Write an object that is not there yet, and return its tag; None if there is one. Raises OSError as `put`."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        with self._naming(name, writing=True):
+        with _opened(content) as data, self._naming(name, writing=True):
             try:
-                made = obstore.put(self._store, name, content, mode="create", use_multipart=False)
+                made = obstore.put(self._store, name, data, mode="create", use_multipart=False)
             except (AlreadyExistsError, PreconditionError):
                 return None
             return _strip(made["e_tag"])
@@ -122,13 +131,14 @@ class Bucket:
     def put_over(self, name: str, content: bytes, tag: str) -> str | None:
         """Replace the object that has that tag, and return the new one; None if it has another, or is gone.
 
-        Where the place can't tell (a folder), whatever is there is replaced; see `replaces_in_order`.
+        Where `replaces_in_order` is false, another may replace it between a look and the put.
         """
         import obstore
-        from obstore.exceptions import AlreadyExistsError, NotFoundError, NotSupportedError, PreconditionError
+        from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
 
         if not self.replaces_in_order:
-            return self.put(name, content)
+            found = self.head(name)
+            return self.put(name, content) if found is not None and found.tag == tag else None
         with self._naming(name, writing=True):
             try:
                 over: Any = {"e_tag": f'"{tag}"'}
@@ -137,25 +147,13 @@ class Bucket:
                 if _is_missing_bucket(str(error)):
                     raise
                 return None
-            except (NotSupportedError, NotImplementedError):
-                self._replaces_in_order = False
-                return self.put(name, content)
             return _strip(made["e_tag"])
         return None
 
     @property
     def replaces_in_order(self) -> bool:
-        """Whether `put_over` refuses to replace what another has written meanwhile; known after the first one."""
-        return self._replaces_in_order and not self.url.startswith("file:")
-
-    def move(self, name: str, to: str) -> bool:
-        """Rename an object, and return whether it was there: of several who move it, one does."""
-        import obstore
-
-        with self._naming(name, writing=True):
-            obstore.rename(self._store, name, to)
-            return True
-        return False
+        """Whether `put_over` compares and replaces in one step: folders can't, and Google's has no tags for it."""
+        return not self.url.startswith(("file:", "gs:"))
 
     def delete(self, name: str) -> None:
         """Remove an object, if it is there."""
@@ -238,6 +236,16 @@ def explain(url: str, error: Exception) -> str:
         tried = f" after {int(tries[1]) + 1} tries" if tries else ""
         return f"{url}: can't be reached{tried}: check the network and the address"
     return f"{url}: {' '.join(text.split())[:200]}"
+
+
+@contextmanager
+def _opened(content: bytes | Path) -> Iterator[Any]:
+    """Yield bytes, or a file opened for reading: that it can't be is no fault of the bucket."""
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb") as file:
+        yield file
 
 
 def _is_missing_bucket(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Leases in a bucket: of several machines without a common disk, one works at a cell at a time.
 
-leases/<id>.json  who has the lease, written only where there is none; written anew as a sign of life
+leases/<id>.json    who has the lease, written only where there is none; written anew as a sign of life
+leases/<id>.<tag>   where a bucket can't compare and replace in one step: who replaces that state of the lease
 
 Whoever asks judges silence by its own clock: a lease that has not changed for some minutes goes to the first that
 replaces just that state of it. As with leases in a folder, a machine may come back after its silence, and then a
@@ -9,6 +10,7 @@ cell is done twice with one result.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 import time
@@ -102,7 +104,7 @@ class BucketLeases:
                 ):  # else it is ours, and the answer to the first request was lost
                     if not self._is_stale(id, tag):
                         return _holder(data)
-                    tag = self._steal(name, data, tag)
+                    tag = self._steal(id, tag)
                     if tag is None:
                         continue
             with self._lock:
@@ -112,29 +114,28 @@ class BucketLeases:
             return None
         return UNKNOWN
 
-    def _is_stale(self, id: str, tag: str) -> bool:
+    def _is_stale(self, what: str, tag: str) -> bool:
         now = time.monotonic()
-        seen, since = self._seen.get(id, (tag, now))
+        seen, since = self._seen.get(what, (tag, now))
         since = since if seen == tag else now
-        self._seen[id] = (tag, since)
+        self._seen[what] = (tag, since)
         return now - since >= self.stale_after
 
-    def _steal(self, name: str, data: bytes, tag: str) -> str | None:
-        """Replace the lease of a silent holder by ours, and return its tag; None if it has changed after all."""
+    def _steal(self, id: str, tag: str) -> str | None:
+        """Replace the lease of a silent holder by ours, and return its tag; None if another was faster."""
+        name = _name(id)
         if self._bucket.replaces_in_order:
-            stolen = self._bucket.put_over(name, self._content(0), tag)
-            if stolen is None or self._bucket.replaces_in_order:
-                return stolen
-        # a folder can't compare and replace, but of several who rename a file one does
-        aside = f"{FOLDER}/stolen-{self._token}"
-        if not self._bucket.move(name, aside):
+            return self._bucket.put_over(name, self._content(0), tag)
+        # who has the lock of just this state of the lease may replace it, and nobody else
+        lock = f"{FOLDER}/{id}.{hashlib.sha256(tag.encode()).hexdigest()[:16]}"
+        if self._bucket.put_new(lock, self._content(0)) is None:
+            other = self._bucket.head(lock)
+            if other is not None and self._is_stale(lock, other.tag):
+                self._bucket.delete(lock)
             return None
-        moved = self._bucket.get(aside)
-        self._bucket.delete(aside)
-        if moved is not None and moved[0] != data:  # another's, who was faster: it gets it back
-            self._bucket.put_new(name, moved[0])
-            return None
-        return self._bucket.put_new(name, self._content(0))
+        stolen = self._bucket.put_over(name, self._content(0), tag)
+        self._bucket.delete(lock)
+        return stolen
 
     def _start(self) -> None:
         if self._thread is None:

@@ -37,8 +37,8 @@ def test_objects_appear_whole_and_once(any_url: str, tmp_path: Path) -> None:
     assert not (tmp_path / "three").exists()
 
 
-def test_only_the_state_that_was_seen_is_replaced(url: str) -> None:
-    for address in (url, "memory://order"):
+def test_only_the_state_that_was_seen_is_replaced(url: str, tmp_path: Path) -> None:
+    for address in (url, "memory://order", f"file://{tmp_path}/order"):
         bucket = open_bucket(address)
         first = bucket.put("a", b"1")
         second = bucket.put_over("a", b"2", first)
@@ -48,10 +48,27 @@ def test_only_the_state_that_was_seen_is_replaced(url: str) -> None:
         assert bucket.get("a") == (b"2", second)
 
 
-def test_of_many_who_move_an_object_one_does(any_url: str) -> None:
+def test_a_large_file_is_put_whole(any_url: str, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 50_000
+    (tmp_path / "large").write_bytes(content)
+    bucket = open_bucket(any_url)
+    bucket.put("a", tmp_path / "large")
+    assert bucket.put_new("b", tmp_path / "large") is not None
+    for name in ("a", "b"):
+        bucket.download(name, tmp_path / name)
+        assert (tmp_path / name).read_bytes() == content
+
+
+def test_faults_of_the_disk_are_not_the_buckets(any_url: str, tmp_path: Path) -> None:
     bucket = open_bucket(any_url)
     bucket.put("a", b"1")
-    assert [bucket.move("a", f"to-{n}") for n in range(2)] == [True, False]
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file"):
+        bucket.download("a", tmp_path / "file" / "below")
+    for put in (bucket.put, bucket.put_new):
+        with pytest.raises(FileNotFoundError):
+            put("b", tmp_path / "absent")
+    assert bucket.get("b") is None
 
 
 def every_call(url: str, tmp_path: Path) -> dict[str, Callable[[], object]]:

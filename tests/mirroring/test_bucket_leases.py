@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections import Counter
@@ -111,8 +112,6 @@ def test_a_worker_that_gives_signs_of_life_keeps_its_lease(worker: Any, any_url:
 
 
 def test_who_lost_its_lease_notices_and_does_not_give_it(worker: Any, any_url: str, caplog: Any) -> None:
-    if any_url.startswith("file:"):
-        pytest.skip("a folder can't compare and replace: whoever comes back has it again")
     slow, thief = worker(beat_every=0.02), worker(stale_after=0.0)
     slow._ended.set()
     assert slow.take(A) is None
@@ -134,6 +133,21 @@ def test_a_lost_answer_is_no_loss(worker: Any, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Bucket, "put_new", losing)
     assert one.take(A) is None
     assert A in one._held
+
+
+def test_a_thief_that_dies_blocks_nobody_for_long(worker: Any, tmp_path: Any) -> None:
+    url = f"file://{tmp_path}/shared"
+    dead, thief = BucketLeases(url), BucketLeases(url, stale_after=0.0)
+    assert dead.take(A) is None
+    silent(dead)
+    bucket = open_bucket(url)
+    found = bucket.head(f"leases/{A}.json")
+    assert found is not None
+    bucket.put(f"leases/{A}.{hashlib.sha256(found.tag.encode()).hexdigest()[:16]}", b"another's, who died")
+    assert thief.take(A) is None
+    assert A in thief._held
+    assert [f.name for f in bucket.list("leases")] == [f"leases/{A}.json"]
+    thief.close()
 
 
 def test_damage_is_an_unknown_holder(worker: Any, any_url: str) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -152,6 +153,25 @@ def refuse(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
         monkeypatch.setattr(Bucket, method, fail)
 
 
+def test_a_slow_bucket_stops_no_cell(go: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No put ends before all cells have run: a cell that waited for one would never end."""
+    all_ran = threading.Event()
+    original = Bucket.put_new
+
+    def slow(self: Bucket, name: str, content: Any) -> Any:
+        assert all_ran.wait(60)
+        return original(self, name, content)
+
+    class Watching:
+        @hookimpl
+        def run_finished(self) -> None:
+            all_ran.set()
+
+    monkeypatch.setattr(Bucket, "put_new", slow)
+    go("one", url, listeners=[Watching()])
+    assert go("two", url)[1] == []
+
+
 def test_refused_puts_stop_no_cell_and_are_told(go: Any, url: str, caplog: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         refuse(patch, url)
@@ -218,6 +238,7 @@ def test_tables_and_merge_fetch_first(go: Any, url: str, tmp_path: Path, capsys:
     arguments = ["--store", str(tmp_path / "reader"), "--remote", url]
     assert main(["table", "toys", *arguments]) == 0
     assert text(first).strip() in capsys.readouterr().out.strip()
+    assert "\n".join(map(str, harness.table("toys", store=tmp_path / "python", remote=url))) == text(first)
     assert main(["merge", str(tmp_path / "merged"), url]) == 0
     assert "6 records copied, 0 replaced unfinished ones, 0 were there already" in capsys.readouterr().out
     outcome = harness.merge(tmp_path / "merged", url, tmp_path / "one")
