@@ -45,6 +45,11 @@ class Bucket:
     def __init__(self, url: str, store: Any) -> None:
         self.url = url
         self._store = store
+        _find_home_process()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the address: another process opens the bucket again, with the keys of its environment."""
+        return open_bucket, (self.url,)
 
     def get(self, name: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and tag, or None if there is none."""
@@ -167,6 +172,12 @@ class Bucket:
         """Turn what obstore raises into a BucketError; leave the block if the object, but not the bucket, is absent."""
         from obstore.exceptions import BaseError, NotFoundError
 
+        if (
+            _find_home_process() != os.getpid()
+        ):  # obstore's threads are not in a fork, where a call would end it
+            raise BucketError(
+                f"{self.url}: this process was forked from one that uses it: start processes with 'spawn' instead"
+            )
         try:
             yield
         except (NotFoundError, FileNotFoundError) as error:
@@ -236,6 +247,12 @@ def explain(url: str, error: Exception) -> str:
         tried = f" after {int(tries[1]) + 1} tries" if tries else ""
         return f"{url}: can't be reached{tried}: check the network and the address"
     return f"{url}: {' '.join(text.split())[:200]}"
+
+
+@lru_cache(maxsize=1)
+def _find_home_process() -> int:
+    """Return the process that opened its first bucket; a fork of it inherits the answer."""
+    return os.getpid()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import harness
+from harness import testing
 from harness.errors import DataError, HarnessError
 from harness.mirroring.bucket import open_bucket
 from harness_data import remote_shards
@@ -354,6 +355,18 @@ def test_numbers_in_braces_keep_their_width(first, count, width):
     assert found[0] == f"s3://b/x-{first:0{width}}.tar"
     assert found[-1] == f"s3://b/x-{first + count:0{width}}.tar"
     assert [int(re.search(r"x-(\d+)", address)[1]) for address in found] == [*range(first, first + count + 1)]
+
+
+class TestShardsAtAnAddress(testing.DatasetConformance):
+    @pytest.fixture
+    def dataset(self, data):  # the kit keeps it for all of its checks, so its server stays
+        return harness_part("webdataset", f"{Server(data).url}/test/shard-{{000000..000002}}.tar")
+
+
+class TestPairsAtAnAddress(testing.DatasetConformance):
+    @pytest.fixture
+    def dataset(self, data):
+        return harness_part("pairs-webdataset", Server(data).url)
 
 
 names = st.text(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -195,3 +197,24 @@ def test_the_environment_names_the_bucket_unless_the_command_does(monkeypatch: p
     with pytest.raises(HarnessError, match=r"^HARNESS_REMOTE: nonsense: expected"):
         find_remote(None)
     assert check_address("https://host/x", "path", READABLE) == "https://host/x"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
+def test_a_fork_is_refused_and_does_not_die(url: str) -> None:
+    """obstore's threads are missing in a fork: a request there ends the process."""
+    script = f"""
+import os
+from harness.mirroring.bucket import open_bucket
+open_bucket({url!r}).put("a", b"1")
+if os.fork() == 0:
+    try:
+        open_bucket({url + "/other"!r}).get("a")
+    except Exception as error:
+        os.write(1, str(error).encode())
+    os._exit(0)
+print(os.wait()[1])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == (
+        f"{url}/other: this process was forked from one that uses it: start processes with 'spawn' instead0\n"
+    ), done.stderr
