@@ -66,6 +66,10 @@ class BucketError(HarnessError):
     """A bucket or web server that is missing, refuses access or can't be reached; the text names it."""
 
 
+class Detached(HarnessError):
+    """The end of a command whose cells go on without it; the text says how to attach to them and how to end them."""
+
+
 class Unavailable(HarnessError):
     """Something optional that is missing here (a data set, weights, a package); the text says how to get it."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.api.keywords import refusing_unknown
+from harness.errors import SuiteError
 
 if TYPE_CHECKING:
     from harness.testing.plugin_verdicts import PluginVerdict
@@ -43,12 +44,16 @@ def list_plugins(kind: str | None = None) -> dict[str, list[dict[str, Any]]]:
 
 
 @refusing_unknown()
-def doctor(*, store: str | Path | None = None) -> dict[str, Any]:
-    """Import every plugin, and return facts about them, versions, devices, cache and store.
+def doctor(*, store: str | Path | None = None, clear_leases: bool | Literal["all"] = False) -> dict[str, Any]:
+    """Import every plugin, and return facts about them, versions, devices, cache, store and leases.
 
     Plugins that can't be used are in `["broken"]`, each with its reason and traceback, and names that several
-    distributions claim in `["conflicts"]`.
+    distributions claim in `["conflicts"]`. `["leases"]` are the store's cells under way, with their holders. With
+    `clear_leases`, those of dead workers are removed first, or "all", whose living holders' cells may then be
+    run twice; those removed are in `["cleared"]`. Raises SuiteError for another value, StoreError if it can't be done.
     """
+    if clear_leases not in (True, False, "all"):
+        raise SuiteError(f"clear_leases: expected True, False or 'all', found {clear_leases!r}")
     from harness.running.diagnosis import collect_facts
 
-    return collect_facts(store)
+    return collect_facts(store, clear_leases)

@@ -63,6 +63,7 @@ def run(
     workers: int | None = None,
     fresh: bool = False,
     executor: str | None = None,
+    cell_timeout: float | None = None,
     cache: str | Path | None = None,
     listeners: Sequence[object] = (),
     progress: bool | None = None,
@@ -81,7 +82,8 @@ def run(
         batch_size: samples per batch; halved if memory runs out.
         workers: threads that prepare images; by default as many as suit the machine.
         fresh: run all cells again, even those done.
-        executor: `inline` or `processes:N`; by default as the suite says.
+        executor: `inline`, `processes:N`, `slurm` or `ray` with their options; by default as the suite says.
+        cell_timeout: seconds after which a cell is ended and recorded as failed; by default as the suite says.
         cache: folder of cached embeddings; by default $HARNESS_CACHE.
         listeners: objects with hooks, or installed listeners by name, such as "tensorboard?folder=runs".
         progress: whether to report on stderr; by default in notebooks and on terminals only.
@@ -108,6 +110,8 @@ def run(
 
     if batch_size < 1:
         raise SuiteError(f"batch_size: expected at least 1, found {batch_size}")
+    if cell_timeout is not None and not 0 < cell_timeout < float("inf"):
+        raise SuiteError(f"cell_timeout: expected seconds above 0, found {cell_timeout}")
     shown = is_watched(sys.stderr) if progress is None else progress
     place, bucket = Store(store or default_store()), find_remote(remote, "remote")
     with (
@@ -126,6 +130,7 @@ def run(
             workers=None if workers is None else max(0, workers),
             fresh=fresh,
             executor=executor,
+            cell_timeout=cell_timeout,
             cache=None if cache is None else Path(cache),
             listeners=[*mirrored.listeners, *listeners, *([make_display(sys.stderr)] if shown else [])],
             remote=bucket,

@@ -26,7 +26,7 @@ COMMANDS = {
     "check": "check that a plugin or suite does what the harness expects of its kind",
     "new": "write a small, complete package with a plugin, to begin with",
     "schema": "print the JSON Schema of suite files",
-    "doctor": "check plugins, versions, devices, cache and store",
+    "doctor": "check plugins, versions, devices, cache, store and leases",
     "cache": "show or clear the cache",
 }
 

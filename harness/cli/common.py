@@ -81,6 +81,17 @@ def positive_int(text: str) -> int:
     return number
 
 
+def positive_seconds(text: str) -> float:
+    """Parse a number of seconds above 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, found {text!r}") from None
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, found {text}")
+    return seconds
+
+
 def count_argument(text: str) -> int:
     """Parse a whole number of at least 0."""
     if not text.isdecimal():

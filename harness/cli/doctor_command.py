@@ -1,4 +1,4 @@
-"""`harness doctor`: check plugins, versions, devices, cache and store."""
+"""`harness doctor`: check plugins, versions, devices, cache, store and leases."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.cli.common import add_store_argument, format_bytes, print_json
 from harness.cli.plugin_output import redirect_prints
+from harness.records.leases import Holder
 from harness.running.diagnosis import collect_facts
 
 
@@ -14,12 +15,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_store_argument(parser, remote=False)
     parser.add_argument("--traceback", action="store_true", help="show the traceback of broken plugins")
+    parser.add_argument(
+        "--clear-leases",
+        nargs="?",
+        const=True,
+        default=False,
+        choices=["all"],
+        help="remove the store's leases of dead workers first, so that their cells can be run at once; "
+        "with 'all', those of living ones too, whose cells may then be run twice",
+    )
 
 
 def main(given: argparse.Namespace) -> int:
     """Import every plugin; return 1 if one is broken or two claim a name (slow and doubtful ones are only named)."""
     with redirect_prints(given):
-        facts = collect_facts(given.store)
+        facts = collect_facts(given.store, given.clear_leases)
     bad = bool(facts["broken"] or facts["conflicts"])
     if given.json:
         print_json(facts)
@@ -30,11 +40,18 @@ def main(given: argparse.Namespace) -> int:
     )
     print("libraries: " + ", ".join(f"{k} {v}" for k, v in environment["libraries"].items()))
     print("devices:   " + ", ".join(facts["devices"]))
+    print(f"workers:   {facts['workers']}")
     cache, unwritable = facts["cache"], "" if facts["cache"]["writable"] else ", can't be written"
     print(f"cache:     {cache['folder']}, {format_bytes(cache['bytes'])}{unwritable}")
     print(
         f"store:     {facts['store']['folder']}, {facts['store']['records']} records, {format_bytes(facts['store']['bytes'])}"
     )
+    for lease in facts["leases"]:
+        print(f"{'STALE' if lease['stale'] else 'LEASE':<10} {_describe_lease(lease)}")
+    for lease in facts["cleared"]:
+        print(f"CLEARED    {_describe_lease(lease)}")
+    if any(lease["stale"] for lease in facts["leases"]):
+        print("           (--clear-leases removes the stale ones)")
     print(f"plugins:   {facts['plugins']} from {', '.join(facts['distributions'])}")
     if facts["imports"]:
         slowest = ", ".join(f"{t['package']} {t['seconds']:.1f} s" for t in facts["imports"][:3])
@@ -55,6 +72,13 @@ def main(given: argparse.Namespace) -> int:
     if not bad:
         print("all plugins load")
     return int(bad)
+
+
+def _describe_lease(item: dict[str, Any]) -> str:
+    holder = Holder(**item["holder"])
+    since = f" since {holder.started}" if holder.started else ""
+    state = "dead" if item["stale"] else "alive"
+    return f"{item['cell']}: {holder}{since}, {state}, last sign of life {item['seconds']:.0f} s ago"
 
 
 def _describe_slow(item: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from harness.cli.common import (
     name_store,
     parse_choice,
     positive_int,
+    positive_seconds,
     print_json,
 )
 from harness.cli.plugin_output import redirect_prints
@@ -39,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--batch-size", type=positive_int, default=64, metavar="N", help="halved if memory runs out")
     add("--workers", type=int, metavar="N", help="threads that prepare images (default: by number of cores)")
-    add("--executor", metavar="REF", help="inline, or processes:N (default: as the suite says)")
+    add("--executor", metavar="REF", help="inline, processes:N, slurm, ray (default: as the suite says)")
+    add(
+        "--cell-timeout",
+        type=positive_seconds,
+        metavar="SECONDS",
+        help="end a cell that takes longer; it is recorded as failed (else as the suite says)",
+    )
     add("--cache", type=Path, metavar="DIR", help="folder of cached embeddings (else $HARNESS_CACHE)")
     known = "an installed listener, such as tensorboard or wandb?mode=online"
     add_repeated(parser, "--listen", "REF", f"{known} (else $HARNESS_LISTEN); may be repeated")
@@ -164,6 +171,7 @@ def _run_suite(
         workers=None if given.workers is None else max(0, given.workers),
         fresh=given.fresh,
         executor=given.executor,
+        cell_timeout=given.cell_timeout,
         cache=given.cache,
         listeners=listeners,
         executors=executors,

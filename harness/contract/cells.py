@@ -144,10 +144,20 @@ class Cell:
     @property
     def shown(self) -> str:
         """A short text for people."""
-        labels = [part.label for part in (self.model, self.method, self.dataset) if part and part.label]
-        axes = [f"{k} {v}" for k, v in self.axes.items()]
-        seed = [f"seed {self.seed}"] if self.seed else []
-        return " · ".join(labels + axes + seed)
+        return show_coordinates(self.coordinates)
+
+
+def show_coordinates(at: Mapping[str, Any]) -> str:
+    """Return a cell's coordinates as a short text for people.
+
+    >>> show_coordinates({"protocol": "few-shot", "model": "vit", "dataset": "digits", "shots": 4, "seed": 1})
+    'vit · digits · shots 4 · seed 1'
+    """
+    kinds = ("model", "method", "dataset")
+    labels = [str(at[kind]) for kind in kinds if at.get(kind)]
+    axes = [f"{k} {v}" for k, v in at.items() if k not in (*kinds, "experiment", "protocol", "seed")]
+    seed = [f"seed {at['seed']}"] if at.get("seed") else []
+    return " · ".join(labels + axes + seed)
 
 
 @dataclass

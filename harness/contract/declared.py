@@ -77,6 +77,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("protocol", "assumes", None, "method (model, dataset, method, axes): remarks on a combination that works"),
     ("protocol", "seeds_at_once", None, "method (cell): how many seeds `run_many` may get"),
     ("protocol", "run_many", None, "method (jobs): results of several seeds of one configuration"),
+    ("protocol", "warm", None, "method (job): compute what `run` of a cell elsewhere asks of the feature cache, no more"),
     ("protocol", "measure", None, "method (job, evidence): the numbers that depend on metrics, from kept evidence"),
     ("summary or plot", "needs_store", False, "whether a summary is called with the store as well"),
     ("listener", "on_request", False, "whether it listens only where a run names it"),

@@ -9,7 +9,9 @@ from harness.errors import BucketError, StoreError, StoreUnwritable
 from harness.mirroring.agreement import Agreement
 from harness.mirroring.breaker import Breaker
 from harness.mirroring.bucket import open_bucket
+from harness.mirroring.bucket_leases import BucketLeases
 from harness.mirroring.exchange import Exchange
+from harness.mirroring.joint_leases import JointLeases, TakesLeases
 from harness.mirroring.sending import Sender
 from harness.records.record import Record
 from harness.records.store import Store, warn_once
@@ -21,7 +23,7 @@ class RemoteRecords:
     """The records of a bucket. One that fails counts as empty, with a warning."""
 
     def __init__(self, store: Store, url: str) -> None:
-        self._store = store
+        self._store, self._url = store, url
         self._exchange = Exchange(store, open_bucket(url), Agreement(store.path, url))
         self._breaker = Breaker(failures=1)
         self._sender = Sender(self._put)
@@ -55,6 +57,10 @@ class RemoteRecords:
         What could not be put is put and told by the run (`mirrored_run.py`).
         """
         self._sender.add(id, then)
+
+    def join_leases(self, places: TakesLeases) -> JointLeases:
+        """Return leases that are had in a folder and in the bucket, or in neither."""
+        return JointLeases(places, BucketLeases(self._url))
 
     def wait(self, patience: float | None = None, show: Callable[[int], None] = lambda left: None) -> None:
         """Wait until all was tried, or for so many seconds; `show` is called with how many are left."""

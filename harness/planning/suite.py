@@ -153,6 +153,8 @@ class Suite(Grid):
     limit: int | None = Field(default=None, ge=1)
     executor: str | None = None
     """Executor unless the command names another; it decides no result."""
+    cell_timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds that a cell may take, unless the command names others; it is no part of a cell's identity."""
     defaults: Defaults = Field(default_factory=Defaults)
     experiments: list[Experiment] = Field(default_factory=list)
     tables: list[TableSpec] = Field(default_factory=list)

@@ -38,7 +38,10 @@ def describe_run(cell: Cell, device: Any, batch_size: int | None, workers: int) 
         "workers": workers,
         "command": command_line(sys.argv),
     }
-    text = repr(sorted((facts["libraries"] | facts["plugins"]).items())) + repr(facts["device"])
+    kind = {
+        name: value for name, value in facts["device"].items() if name != "uuid"
+    }  # any GPU of a kind is as good
+    text = repr(sorted((facts["libraries"] | facts["plugins"]).items())) + repr(kind)
     return {**facts, "environment": hashlib.sha256(text.encode()).hexdigest()[:12]}
 
 
@@ -58,7 +61,7 @@ def environment() -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def device_facts(device: str) -> dict[str, Any]:
-    """Return the device's kind and, for CUDA, name, memory, CUDA and driver versions."""
+    """Return the device's kind and, for CUDA, name, UUID, memory, CUDA and driver versions."""
     import torch
 
     facts: dict[str, Any] = {"type": device.partition(":")[0]}
@@ -67,6 +70,7 @@ def device_facts(device: str) -> dict[str, Any]:
         driver = _run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
         facts |= {
             "name": properties.name,
+            "uuid": str(properties.uuid),
             "memory": properties.total_memory,
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),

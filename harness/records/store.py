@@ -9,6 +9,7 @@
 <store>/logs/<cell>-<8 digits>/           curves and pictures of running trainings (logs.py)
 <store>/running/<run>.json                the cells of a run under way (under_way.py)
 <store>/mirrors/<digest>.json             what a bucket has of all this (harness/mirroring/agreement.py)
+<store>/leases/<id>.lease                 which worker is at a cell (leases.py)
 <store>/index.parquet                     made from the records; can be deleted at any time
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +30,7 @@ import orjson
 
 from harness.errors import NewerRecord, StoreError, StoreUnwritable
 from harness.records.evidence_files import Evidence, read_header, write_evidence
-from harness.records.files import FULL, clear_partial, replacing, write_bytes
+from harness.records.files import FULL, TEMPORARY_PREFIX, clear_partial, replacing, write_bytes
 from harness.records.index import list_done
 from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record, write_json
@@ -159,6 +161,20 @@ class Store:
         if record.id != id:
             raise StoreError(f"{path}: holds the record of another id, {record.id[:80]}")
         return record
+
+    def date(self, id: str) -> int | None:
+        """Return when the record of an id was written, in ns by the clock of the file system; None without one."""
+        try:
+            return self.file("records", id, ".json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def read_clock(self) -> int:
+        """Return the time by the clock of the store's file system, in ns. Raises StoreUnwritable."""
+        with self.writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.path, prefix=TEMPORARY_PREFIX) as file:
+                return Path(file.name).stat().st_mtime_ns
 
     def is_newer(self, id: str) -> bool:
         """Return whether a newer harness wrote the record of an id, which must then not be overwritten."""

@@ -1,24 +1,33 @@
-"""Facts about an installation: versions, devices, plugins with their faults, cache and store."""
+"""Facts about an installation: versions, devices, plugins with their faults, cache, store and leases."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, Literal
 
+from harness.contract.cells import show_coordinates
 from harness.discovery import registry
 from harness.discovery.import_times import measure_import_times
 from harness.discovery.near_misses import find_near_misses
 from harness.errors import PluginBroken
 from harness.planning.suite import find_suite_file
+from harness.records.leases import FOLDER, Lease, clear_leases, list_leases
 from harness.records.paths import cache_dir, default_store
 from harness.records.provenance import environment
 from harness.records.store import Store
+from harness.running.executors.processes import default_count
+from harness.running.visible_devices import list_gpus
 
 
-def collect_facts(store: str | Path | None = None) -> dict[str, Any]:
-    """Return everything that `doctor` shows."""
+def collect_facts(store: str | Path | None = None, clear: bool | Literal["all"] = False) -> dict[str, Any]:
+    """Return everything that `doctor` shows, after the leases of dead workers are cleared, or all leases.
+
+    Raises StoreError if they can't be.
+    """
     plugins = [p for kind in registry.KINDS if kind != "suites" for p in registry.installed(kind)]
     doubts = []
     for plugin in plugins:
@@ -41,9 +50,11 @@ def collect_facts(store: str | Path | None = None) -> dict[str, Any]:
     cache = cache_dir()
     size = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file()) if cache.is_dir() else 0
     place = Store(store or default_store())
+    cleared = clear_leases(place.path / FOLDER, clear == "all") if clear else []
     return {
         "environment": environment(),
         "devices": _list_devices(),
+        "workers": _describe_workers(),
         "plugins": len(plugins),
         "distributions": sorted({p.distribution for p in plugins}),
         "imports": [{**vars(t), "slow": t.is_slow} for t in measure_import_times(plugins)],
@@ -52,7 +63,18 @@ def collect_facts(store: str | Path | None = None) -> dict[str, Any]:
         "conflicts": conflicts,
         "cache": {"folder": str(cache), "bytes": size, "writable": _is_writable(cache)},
         "store": {"folder": str(place.path), "records": len(place.listing()), "bytes": place.size()},
+        "leases": _describe_leases(place, list_leases(place.path / FOLDER)),
+        "cleared": _describe_leases(place, cleared),
     }
+
+
+def _describe_leases(store: Store, leases: Sequence[Lease]) -> list[dict[str, Any]]:
+    """Return the facts of leases; `cell` is the cell's name in the plan of a suite, or else its id."""
+    names: dict[str, str] = {}
+    for suite in store.suites() if leases else ():
+        cells = (store.manifest(suite) or {}).get("cells", ())
+        names |= {cell["id"]: show_coordinates(cell["at"]) for cell in cells}
+    return [{"cell": names.get(lease.id) or lease.id, **asdict(lease)} for lease in leases]
 
 
 def _is_writable(folder: Path) -> bool:
@@ -64,6 +86,14 @@ def _is_writable(folder: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+def _describe_workers() -> str:
+    """Return which workers the executor `processes` would start here."""
+    if gpus := list_gpus():
+        named = ", ".join(f"GPU {gpu.index} ({gpu.name}, {gpu.id})" for gpu in gpus)
+        return f"{len(gpus)} with --executor processes, one on each GPU: {named}"
+    return f"{default_count()} with --executor processes, on the CPU"
 
 
 def _list_devices() -> list[str]:

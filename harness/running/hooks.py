@@ -53,6 +53,14 @@ class Events:
         """The running cell begins work that is done once and may take long; an empty text ends it."""
 
     @hookspec
+    def cell_lost(self, cell: Cell, reason: str) -> None:
+        """The worker that ran a cell is gone; the cell is tried once more, or gets a record that says so."""
+
+    @hookspec
+    def cell_elsewhere(self, cell: Cell, holder: str) -> None:
+        """Another run is at a cell; its record will count for this run, too."""
+
+    @hookspec
     def cell_curve(self, cell: Cell, name: str, step: int, values: dict[str, float]) -> None:
         """A running training reports named values at a step."""
 

@@ -114,6 +114,17 @@ class Display:
             self.works.pop(cell.id, None)
 
     @hookimpl
+    def cell_lost(self, cell: Cell, reason: str) -> None:
+        """Say that a cell's worker is gone."""
+        self.works.pop(cell.id, None)
+        self.say(f"lost: {cell.shown}: {reason}")
+
+    @hookimpl
+    def cell_elsewhere(self, cell: Cell, holder: str) -> None:
+        """Say once of each other run that its cells are waited for."""
+        self.tell([f"{holder} is at cells of this run, too: their records count for both"])
+
+    @hookimpl
     def cell_curve(self) -> None:
         """Say once where a training can be watched."""
         if self.logs is not None:

@@ -40,6 +40,7 @@ def run(
     workers: int | None = 0,
     fresh: bool = False,
     executor: str | None = None,
+    cell_timeout: float | None = None,
     cache: Path | None = None,
     listeners: Sequence[object] = (),
     installed_listeners: bool = True,
@@ -66,7 +67,10 @@ def run(
         pick_device(device)  # raises for a missing device before anything starts
     outcome = Run(plan, store)
     outcome._events = events
-    settings = RunSettings(store.path, device, batch_size, workers, cache, fresh=fresh, remote=remote)
+    limit = cell_timeout if cell_timeout is not None else _keep_time_limit(plan)
+    settings = RunSettings(
+        store.path, device, batch_size, workers, cache, fresh=fresh, cell_timeout=limit, remote=remote
+    )
     with Executors() if executors is None else nullcontext(executors) as available:
         runner = available.get(executor or _choose_executor(plan))
         store.clear_partial()
@@ -147,6 +151,19 @@ def _choose_executor(plan: Plan) -> str:
         return "inline"
     local = any(p.distribution == registry.THIS_PROCESS for planned in plan for p in planned.cell.parts)
     return "inline" if local else own
+
+
+def _keep_time_limit(plan: Plan) -> float | None:
+    """Return the suite's time limit per cell; None if its cells can't leave this process, which can't be ended."""
+    limit = plan.suite.cell_timeout
+    if limit is None or not any(p.state == "run" for p in plan):
+        return limit
+    local = any(p.distribution == registry.THIS_PROCESS for planned in plan for p in planned.cell.parts)
+    reason = "plugins registered in this process only" if local else find_obstacle()
+    if reason:
+        warn_once(f"suite {plan.suite.name}: its limit of {limit:g} s per cell is not kept here: {reason}")
+        return None
+    return limit
 
 
 class Executors:

@@ -109,6 +109,12 @@ class RunMarker:
                 self._write()
 
     @hookimpl
+    def cell_lost(self, cell: Cell) -> None:
+        """Leave the cell out until it starts again."""
+        if self._cells.pop(cell.id, None) is not None:
+            self._write()
+
+    @hookimpl
     def run_finished(self) -> None:
         """Remove the file."""
         if self._lock is not None:

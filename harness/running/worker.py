@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,10 @@ from harness.inference.features import FeatureCache, feature_key
 from harness.inference.readable import open_readable_split
 from harness.long_work import hearing_long_work, take_seconds
 from harness.records import provenance
+from harness.records.leases import Holder
 from harness.records.record import Record, make_blank
 from harness.records.store import Store, warn_once
+from harness.running.claims import FIRST_PAUSE, LONGEST_PAUSE, Claims
 from harness.running.devices import (
     make_deterministic,
     pick_device,
@@ -66,6 +68,8 @@ class RunSettings:
     """This process's share of the cores; None for all."""
     fresh: bool = False
     """Run also what could be computed from the evidence that an earlier run kept."""
+    cell_timeout: float | None = None
+    """Seconds that a cell may take, which the executor sees to; None for any time."""
     remote: str | None = None
     """The address of the bucket that mirrors the store, checked."""
 
@@ -86,9 +90,9 @@ class Worker:
         own = settings.workers
         self.workers: int = preparing_threads(self.device, cores) if own is None else own
         self.cache = FeatureCache(settings.cache, remote=_open_features(settings))
-        self.remote = _open_records(settings, self.store)
         make_deterministic()
         self.shared = Shared()
+        self.claims = Claims(self.store, settings.fresh, _open_records(settings, self.store))
         self._model: tuple[str, Any] | None = None
         self._splits: OrderedDict[str, tuple[Split, Sequence[str]]] = OrderedDict()
 
@@ -97,16 +101,10 @@ class Worker:
         return self._measure_kept(cell) or self._run(cell)
 
     def _measure_kept(self, cell: Cell) -> Record | None:
-        """Return the record of a cell that is in the bucket, or that kept evidence is enough for, else None."""
+        """Return the record of a cell whose metrics could be computed from kept evidence, else None."""
         if self.settings.fresh:
             return None
-        taken = self.remote.take(cell.id) if self.remote is not None else None
-        if taken is not None:
-            return taken
-        measured = measure_kept(cell, self.store, self._job_without_model)
-        if measured is not None and self.remote is not None:
-            self.remote.put(cell.id)
-        return measured
+        return measure_kept(cell, self.store, self._job_without_model)
 
     def _run(self, cell: Cell) -> Record:
         take_seconds()
@@ -140,10 +138,39 @@ class Worker:
         return self._write_record(cell, record, result, job, started, time.perf_counter() - clock)
 
     def run_group(self, cells: Sequence[Cell]) -> list[Record]:
-        """Run cells that differ only in their seed, at once if their protocol can.
+        """Run cells that differ only in their seed, at once if their protocol can; return their records.
 
-        If that fails as a whole, each is run alone, so that one seed can't fail the others.
+        If that fails as a whole, each is run alone, so that one seed can't fail the others. Cells that another
+        run is at are waited for.
         """
+        answers = dict(zip([cell.id for cell in cells], self.try_group(cells), strict=True))
+        pause = FIRST_PAUSE
+        while held := [cell for cell in cells if not isinstance(answers[cell.id], Record)]:
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            answers |= zip([cell.id for cell in held], self.try_group(held), strict=True)
+        return [answer for cell in cells if isinstance(answer := answers[cell.id], Record)]
+
+    def try_group(
+        self, cells: Sequence[Cell], begin: Callable[[Sequence[Cell]], None] = lambda cells: None
+    ) -> list[Record | Holder]:
+        """Run cells as `run_group` does, but for those that another run is at: return who that is in their place.
+
+        `begin` hears which cells are about to run. A cell that another run has finished since this one began
+        is not run again; its record is returned.
+        """
+        answers: dict[str, Record | Holder | None] = {cell.id: self.claims.take(cell) for cell in cells}
+        mine = [cell for cell in cells if answers[cell.id] is None]
+        try:
+            if mine:
+                begin(mine)
+                answers |= zip([cell.id for cell in mine], self._measure_or_run(mine), strict=True)
+        finally:
+            for cell in mine:
+                self.claims.give(cell)
+        return [answer for cell in cells if (answer := answers[cell.id]) is not None]
+
+    def _measure_or_run(self, cells: Sequence[Cell]) -> list[Record]:
         measured = {cell.id: record for cell in cells if (record := self._measure_kept(cell))}
         left = [cell for cell in cells if cell.id not in measured]
         ran = dict(zip([cell.id for cell in left], self._run_group(left) if left else (), strict=True))
@@ -174,6 +201,36 @@ class Worker:
             self._write_record(cell, record, result, job, started, share)
             for cell, record, result, job in zip(cells, records, results, jobs, strict=True)
         ]
+
+    def warm(self, cell: Cell, wanted: Callable[[], bool] = lambda: False) -> bool:
+        """Compute what a cell that runs or waits elsewhere will ask for from the feature cache.
+
+        Nothing is told or recorded, and whatever goes wrong is the cell's own to report. Once `wanted()` says that
+        others need this worker, it returns after the block at hand (`harness.inference.blocks`). Return whether all
+        is there; False also if the protocol declares no `warm`.
+        """
+        protocol = cell.protocol.object
+        if ask(protocol, "warm") is None or wanted():
+            return False
+
+        def ignore(*_: object) -> None:
+            pass
+
+        try:
+            with self.cache.stopping_when(wanted):
+                seed_all(derive_seed("cell", cell.id))
+                job = self._job(cell)
+                protocol.warm(replace(job, wanted=wanted, advance=ignore, report=ignore, show=ignore))
+        except BaseException as error:
+            if interrupts(error):
+                raise
+            log.debug("%s can't be prepared: %s", cell.shown, reason_of(error))
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give back the leases of cells that it leaves undone; from any thread."""
+        self.claims.close()
 
     def _stamp(self, cell: Cell) -> tuple[int, int] | None:
         """Return what changes when the cell's record is written; None while there is none."""
@@ -221,8 +278,6 @@ class Worker:
             failed.remark(record.remarks)
             failed.cost, failed.provenance, record = record.cost, record.provenance, failed
             self.store.write(record)
-        if self.remote is not None:
-            self.remote.put(cell.id)
         if job is not None and record.status == "ok":
             shutil.rmtree(job.workdir, ignore_errors=True)
         return record

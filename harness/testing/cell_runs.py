@@ -51,8 +51,17 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="harness-kit-", ignore_cleanup_errors=True)
 
 
-def run_cell(trial: PlannedGrid, place: Path, stop: int | None = None, seed: int = 0) -> CellResult:
-    """Run the trial's cell with a store and a cache below `place`; raise Killed at the `stop`-th event."""
+def run_cell(
+    trial: PlannedGrid,
+    place: Path,
+    stop: int | None = None,
+    seed: int = 0,
+    change: Callable[[Any], None] = lambda worker: None,
+) -> CellResult:
+    """Run the trial's cell with a store and a cache below `place`; raise Killed at the `stop`-th event.
+
+    `change` gets the worker first.
+    """
     from harness.records.store import Store
 
     cell = trial.pick_cells((seed,))[0]
@@ -66,7 +75,9 @@ def run_cell(trial: PlannedGrid, place: Path, stop: int | None = None, seed: int
             raise Killed
 
     states = _watch_model(cell)
-    record = make_worker(place, tell).run(cell)
+    worker = make_worker(place, tell)
+    change(worker)
+    record = worker.run(cell)
     store = Store(place / "store")
 
     def read(kind: str) -> dict[str, list[Any]]:

@@ -110,5 +110,5 @@ def test_installed_ones_that_can_not_be_made_are_problems(install: Callable[...,
 
 def test_every_event_is_documented() -> None:
     events = [f for n, f in vars(Events).items() if not n.startswith("_")]
-    assert len(events) == 9
+    assert len(events) == 11
     assert all(f.__doc__ and hasattr(f, f"{hookspec.project_name}_spec") for f in events)

@@ -354,13 +354,13 @@ def test_chunks_of_models_made_on_first_use_are_spread() -> None:
     """One process makes the first model while the others have work with the other ones."""
     from types import SimpleNamespace
 
-    from harness.running.executors.processes import _spread
+    from harness.running.executors.chunks import spread_chunks
 
     def cell(model: str, number: int) -> Any:
         return SimpleNamespace(model=SimpleNamespace(identity=model), number=number)
 
     chunks = [[cell(m, n)] for m in "abc" for n in range(3)]
-    spread = [(c[0].model.identity, c[0].number) for c in _spread(chunks)]
+    spread = [(c[0].model.identity, c[0].number) for c in spread_chunks(chunks)]
     assert spread == [
         ("a", 0),
         ("b", 0),

@@ -4,12 +4,8 @@ import enum
 import io
 import json
 import pickle
-import queue
-import re
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -19,13 +15,10 @@ import torch
 import harness
 from harness.cli import main
 from harness.contract.running import Job, Result
-from harness.errors import HarnessError
 from harness.planning.plan import make_plan
 from harness.planning.suite import parse_suite
-from harness.records.record import make_blank
+from harness.records.leases import Leases
 from harness.records.store import Store
-from harness.running.executors.channel import RECORD
-from harness.running.executors.processes import _collect
 from harness.running.hooks import hookimpl
 from harness.running.runner import run
 
@@ -89,7 +82,12 @@ def test_a_protocol_that_exits_at_planning_breaks_its_cells(
     assert "\n  can't run 1 × protocol 'leaves'" in capsys.readouterr().out
 
 
-def test_what_another_run_finished_meanwhile_is_not_overwritten(toys: Any, store: Store) -> None:
+def test_what_another_run_finished_meanwhile_is_not_overwritten(
+    toys: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where leases don't keep two runs apart, on a file system without hard links."""
+    monkeypatch.setattr(Leases, "take", lambda self, id: None)
+
     class Overtaken(toys.Protocol):
         def run(self, job: Job) -> Result:
             if again := not taken:
@@ -250,26 +248,18 @@ def test_notes_that_do_not_travel_take_no_run_down(outside: None, store: Store) 
     assert "Local" in record.notes["mine"]
 
 
-def test_a_process_that_a_plugin_ends_is_told(outside: None, store: Store) -> None:
-    with pytest.raises(HarnessError, match="a worker process died"):
-        go(store, **OUTSIDE, protocol="un-ends")
+def test_a_plugin_that_ends_its_process_fails_its_cell_alone(outside: None, store: Store) -> None:
+    told: list[str] = []
 
+    class Lost:
+        @hookimpl
+        def cell_lost(self, cell: Any, reason: str) -> None:
+            told.append(reason)
 
-def test_the_cells_that_ran_when_a_process_died_are_named(toys: Any) -> None:
-    cells = [
-        p.cell for p in make_plan(parse_suite({**BASE, "models": ["toy:good", "toy:fails"], "seeds": [3]}))
-    ]
-    inbox: Any = queue.SimpleQueue()
-    for cell in cells:
-        inbox.put(("cell_started", cell.id, {}))
-    inbox.put((RECORD, cells[0].id, {"record": make_blank(cells[0], "ok").to_json()}))
-    died: Future[None] = Future()
-    died.set_exception(BrokenProcessPool())
-    inbox.put(died)
-    arriving = _collect(inbox, cells, lambda *_, **__: None)
-    assert next(arriving)[0] is cells[0]
-    with pytest.raises(HarnessError, match=f"died .* while it ran '{re.escape(cells[1].shown)}'; what"):
-        next(arriving)
+    (record,) = go(store, **OUTSIDE, protocol="un-ends", listeners=[Lost()]).records
+    assert record.status == "failed"
+    assert record.reason == "worker 1 ended by itself with exit code 3; 2 workers were lost at this cell"
+    assert told == ["worker 1 ended by itself with exit code 3"] * 2
 
 
 NOTHING = object()

@@ -198,12 +198,12 @@ def test_cells_of_one_configuration_are_grouped_and_no_others(toy: Any) -> None:
 
 
 def test_worker_processes_keep_seeds_together(toy: Any) -> None:
-    from harness.running.executors.processes import _make_chunks
+    from harness.running.executors.chunks import make_chunks
 
     cells = [p.cell for p in harness.api.plan(toy.suite).cells]
-    assert [len(chunk) for chunk in _make_chunks(cells, 1)] == [3, 3]
-    assert [len(chunk) for chunk in _make_chunks(cells, 4)] == [3, 3]
-    assert [len(chunk) for chunk in _make_chunks(cells, 6)] == [6]
+    assert [len(chunk) for chunk in make_chunks(cells, 1)] == [3, 3]
+    assert [len(chunk) for chunk in make_chunks(cells, 4)] == [3, 3]
+    assert [len(chunk) for chunk in make_chunks(cells, 6)] == [6]
 
 
 def test_seeds_that_fail_together_are_run_alone(

@@ -1,4 +1,4 @@
-"""The channel of events and records from worker processes to their parent, in order."""
+"""The sender of events and records from a worker to whoever dispatches its cells, in order."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import pickle
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext
-from multiprocessing.synchronize import Lock
 from typing import Any
 
 from harness.contract.cells import Cell
@@ -27,52 +24,65 @@ MOST = 512
 RECORD = "(record)"
 """The name under which a finished cell's record travels."""
 
+ELSEWHERE = "(elsewhere)"
+"""The name under which a worker says who else is at a cell."""
+
+IDLE = "(idle)"
+"""The name under which a worker says that it has dealt with all cells that it got."""
+
+TROUBLE = "(trouble)"
+"""The name under which a worker says why it is about to end."""
+
 Event = tuple[str, str, dict[str, Any]]
 """Its name, the cell's id, and its other arguments."""
 
 
 class Sender:
-    """A worker's end; it is called like a run's listeners, and keeps the order of events.
+    """It is called like a run's listeners, from any thread, and keeps the order of events.
 
-    A training may report thousands of events a second, so they are sent together; of several waiting
-    `cell_progress` of a cell, only the last is sent.
+    A training may report thousands of events a second, so they are sent together, as pickled lists; of several
+    waiting `cell_progress` of a cell, only the last is sent.
     """
 
-    def __init__(self, pipe: Connection, lock: Lock) -> None:
-        self.pipe, self.lock = pipe, lock
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self._lock = threading.RLock()
         self.waiting: dict[object, Event] = {}
         self.numbers = itertools.count()
         self.sent = time.monotonic()
 
     def __call__(self, event: str, *, cell: Cell, **facts: Any) -> None:
         """Keep an event for the next batch."""
-        key = (event, cell.id) if event == "cell_progress" else next(self.numbers)
-        self.waiting.pop(key, None)  # the new one goes behind events reported since
-        self.waiting[key] = (event, cell.id, {name: _to_plain(value) for name, value in facts.items()})
-        # a cell that says what it works at is likely to be silent for long
-        if event == "cell_work" or len(self.waiting) >= MOST or time.monotonic() - self.sent >= EVERY:
-            self.flush()
+        with self._lock:
+            key = (event, cell.id) if event == "cell_progress" else next(self.numbers)
+            self.waiting.pop(key, None)  # the new one goes behind events reported since
+            self.waiting[key] = (event, cell.id, {name: _to_plain(value) for name, value in facts.items()})
+            # a cell that says what it works at is likely to be silent for long
+            if event == "cell_work" or len(self.waiting) >= MOST or time.monotonic() - self.sent >= EVERY:
+                self.flush()
 
     def record(self, cell: Cell, record: Record) -> None:
         """Send what waits, and the record behind it."""
-        self.flush()
         # as it lies on disk: a note of a plugin's own class may not travel
-        self._send(pickle.dumps([(RECORD, cell.id, {"record": record.to_json()})]))
+        self.say(RECORD, cell.id, record=record.to_json())
+
+    def say(self, name: str, id: str = "", **facts: Any) -> None:
+        """Send what waits, and behind it a message for the dispatcher."""
+        with self._lock:
+            self.waiting[next(self.numbers)] = (name, id, facts)
+            self.flush()
 
     def flush(self) -> None:
         """Send what waits. An event that can't be pickled is left out: it must not fail its cell."""
-        events, self.waiting = list(self.waiting.values()), {}
-        if events:
-            try:
-                packed = pickle.dumps(events)
-            except Exception:  # rare, so the culprit is looked for only now
-                packed = pickle.dumps([event for event in events if _can_travel(event)])
-            self._send(packed)
-        self.sent = time.monotonic()
-
-    def _send(self, packed: bytes) -> None:
-        with self.lock:
-            self.pipe.send_bytes(packed)
+        with self._lock:
+            events, self.waiting = list(self.waiting.values()), {}
+            if events:
+                try:
+                    packed = pickle.dumps(events)
+                except Exception:  # rare, so the culprit is looked for only now
+                    packed = pickle.dumps([event for event in events if _can_travel(event)])
+                self._send(packed)
+            self.sent = time.monotonic()
 
 
 def _to_plain(value: Any) -> Any:
@@ -96,30 +106,11 @@ def _can_travel(event: Event) -> bool:
     return True
 
 
-class Receiver:
-    """The parent's end: a thread takes in what comes, so that no worker ever waits for a listener."""
-
-    def __init__(self, context: SpawnContext, take: Callable[[Event], None]) -> None:
-        reader, self.pipe = context.Pipe(duplex=False)
-        self.lock = context.Lock()
-        threading.Thread(target=_read, args=(reader, take), daemon=True).start()
-
-    def close(self) -> None:
-        """Release the pipe: the thread ends when the last worker has done the same."""
-        self.pipe.close()
-
-
-def _read(pipe: Connection, take: Callable[[Event], None]) -> None:
-    with pipe:
-        while True:
-            try:
-                packed = pipe.recv_bytes()
-            except (EOFError, OSError):  # the last writer is gone, maybe in the middle of a message
-                return
-            try:
-                events = pickle.loads(packed)
-            except Exception as error:  # an object that only its own process can build; records hold none
-                log.debug("events can't be taken in: %s", error)
-                continue
-            for event in events:
-                take(event)
+def unpack_events(packed: bytes) -> list[Event]:
+    """Return the events of a message; none if it holds an object that only its own process can build."""
+    try:
+        events: list[Event] = pickle.loads(packed)
+    except Exception as error:  # records hold no such objects
+        log.debug("events can't be taken in: %s", error)
+        return []
+    return events

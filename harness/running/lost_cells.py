@@ -1,0 +1,24 @@
+"""Records of cells whose worker died or had to be ended."""
+
+from __future__ import annotations
+
+from harness.contract.cells import Cell
+from harness.records import provenance
+from harness.records.record import Record, make_blank
+from harness.records.store import Store
+
+
+def record_lost_cell(cell: Cell, store: Store, reason: str, seconds: float) -> Record:
+    """Write and return the failed record of a cell that left none; an ok record that there is stays.
+
+    `seconds` is how long its last worker was at it.
+    """
+    made = store.read(cell.id)
+    if made is not None and made.status == "ok":
+        return made
+    record = make_blank(cell, "failed", reason)
+    record.cost["seconds"] = seconds
+    record.provenance = {"ended": provenance.now(), **provenance.environment()}
+    record.remark(cell.remarks)
+    store.write(record)
+    return record
