@@ -24,11 +24,11 @@ PLACED, READY = "(placed)", "(ready)"
 """Names under which an actor says that it has room in the cluster, and that it can take cells."""
 
 TOGETHER = 0.1
-"""Seconds that a record may wait for others to travel with."""
+"""Seconds that a message may wait for others to travel with."""
 
 
 class Outbox:
-    """Messages on their way to the driver. Only records may wait: the start of a cell must be known if it kills us."""
+    """Messages on their way to the driver, a few at a time: each transfer costs more than many a message."""
 
     def __init__(self) -> None:
         self._messages: list[bytes] = []
@@ -40,7 +40,8 @@ class Outbox:
         with self._changed:
             self._messages.append(message)
             self._urgent |= urgent
-            self._changed.notify()
+            if urgent or len(self._messages) == 1:  # each waking takes the interpreter from the cell
+                self._changed.notify()
 
     def close(self) -> None:
         """Have `batches` end after what is there."""
@@ -147,9 +148,11 @@ class CellActor:
                 worker.warm(command, lambda: not self._todo.empty())
 
     def _send(self, packed: bytes) -> None:
-        from harness.running.executors.channel import RECORD, unpack_events
+        from harness.running.executors.channel import IDLE, unpack_events
 
-        self._outbox.put(packed, urgent=any(event[0] != RECORD for event in unpack_events(packed)))
+        # which cells ran when a worker died, a shared store tells by their leases; without one the start is urgent
+        urgent = (IDLE, READY) if self._own_store is None else (IDLE, READY, "cell_started")
+        self._outbox.put(packed, urgent=any(event[0] in urgent for event in unpack_events(packed)))
 
     def _tidy_up(self) -> None:
         if self._worker is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import Cell, Record
+from harness.errors import HarnessError
 from harness.records.leases import FOLDER, Holder, clear_leases
 from harness.records.store import Store
 from harness.running.claims import Claims
@@ -52,6 +53,9 @@ class ActorSlot:
         self._holder: tuple[str, int] | None = None
         self._shared = True
         self._leased: dict[str, Cell] = {}
+        self._sent: dict[str, bool] = {}
+        """Cells without an answer, in order, and whether it is known that they were started."""
+        self._since = 0
         self._over = threading.Event()
         self._token = ExitStack()
         # a plugin's libraries read the number of threads when they are imported
@@ -84,6 +88,7 @@ class ActorSlot:
     def send(self, cells: Sequence[Cell], since: int) -> None:
         """Have the actor run cells; without a shared store, those that no other run is at or has done."""
         mine = list(cells) if self._shared else self._claim(cells, since)
+        self._sent, self._since = {cell.id: False for cell in mine}, since
         if mine:
             self._call("run", pickle.dumps(mine), since)
         else:
@@ -157,6 +162,11 @@ class ActorSlot:
             for name, id, _ in events:
                 if name == RECORD and (cell := self._leased.pop(id, None)) is not None:
                     self._place.claims.give(cell)
+        for name, id, _ in events:
+            if name == "cell_started":
+                self._sent[id] = True
+            elif name in (RECORD, ELSEWHERE):
+                self._sent.pop(id, None)
         self._inbox(Batch(self._number, events))
 
     def _claim(self, cells: Sequence[Cell], since: int) -> list[Cell]:
@@ -180,6 +190,20 @@ class ActorSlot:
         """Give back the leases of cells that the actor has left undone: on another host nobody sees that it is gone."""
         while self._leased:
             self._place.claims.give(self._leased.popitem()[1])
-        if self._holder is not None and self._shared:
-            with suppress(OSError):
-                clear_leases(self._store.path / FOLDER, of=self._holder)
+        if self._holder is None or not self._shared:
+            return
+        with suppress(HarnessError):  # the store is out of reach, which whoever writes there next will tell
+            held = {lease.id for lease in clear_leases(self._store.path / FOLDER, of=self._holder)}
+            self._inbox(Batch(self._number, self._recover(held)))
+
+    def _recover(self, held: set[str]) -> list[Event]:
+        """Return what the actor can't tell any more: the records that it wrote last, and which cells it was at."""
+        events: list[Event] = []
+        for id, started in self._sent.items():
+            written = self._store.date(id)
+            if id not in held and written is not None and written > self._since:
+                if (record := self._store.read(id)) is not None:
+                    events.append((RECORD, id, {"record": record.to_json()}))
+            elif id in held and not started:
+                events.append(("cell_started", id, {}))
+        return events

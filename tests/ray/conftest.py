@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,12 +44,23 @@ class Acts:
             raise ValueError("deliberate")
         if does == "sleeps":
             time.sleep(0.5)
+        if does == "meets":
+            Path(job.method.flag, str(os.getpid())).touch()
+            until = time.monotonic() + 100
+            while len(os.listdir(job.method.flag)) < 3 and time.monotonic() < until:
+                time.sleep(0.05)
         job.report("training", seed, {"loss": 1.0})
         job.show("sample", seed, np.full((4, 6, 3), 10 * seed, np.uint8))
-        samples = {"sample": ["a", "b"], "prediction": [seed, does]} and {"sample": ["a", "b"]}
         return Result(
-            {"x": seed + 0.5, "threads": float(os.environ["OMP_NUM_THREADS"]) if "OMP_NUM_THREADS" in os.environ else 0.0},
-            count=2, samples=samples, curves={"c": {"x": [0.0, 1.0]}},
+            {
+                "x": seed + 0.5,
+                "pid": float(os.getpid()),
+                "threads": float(os.environ.get("OMP_NUM_THREADS", "0")),
+                "gpu": float(os.environ.get("CUDA_VISIBLE_DEVICES") or -1),
+            },
+            count=2,
+            samples={"sample": ["a", "b"]},
+            curves={"c": {"x": [0.0, 1.0]}},
             images={"end": np.full((4, 6, 3), seed, np.uint8)},
         )
 
@@ -67,7 +77,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = site / "ray_toys-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ray-toys\nVersion: 1.0\n")
-    points = {"datasets": "ray-d = ray_toys:Data", "protocols": "ray-p = ray_toys:Acts", "methods": "ray-w = ray_toys:Way"}
+    points = {
+        "datasets": "ray-d = ray_toys:Data",
+        "protocols": "ray-p = ray_toys:Acts",
+        "methods": "ray-w = ray_toys:Way",
+    }
     (info / "entry_points.txt").write_text("".join(f"[harness.{k}]\n{v}\n" for k, v in points.items()))
     (site / "ray_toys.py").write_text(CODE)
     return site
@@ -94,10 +108,12 @@ def ray_environment(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="session")
 def cluster(ray_environment: Path) -> Iterator[Any]:
-    """A cluster whose head has no CPUs for actors, so that its nodes can come and go."""
+    """A cluster with room for two actors, and with what Ray takes for a GPU; nodes may come and go."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1, "include_dashboard": False}
+    )
     yield cluster
     cluster.shutdown()
 
@@ -112,17 +128,3 @@ def suite(ray_environment: Path) -> Callable[..., dict[str, Any]]:
         return {"name": "r", "protocol": "ray-p", "datasets": ["ray-d"], "methods": methods, **changes}
 
     return make
-
-
-def processes_of(name: str) -> list[int]:
-    """Ids of the processes whose title has that text."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if name in command and int(folder.name) != os.getpid():
-                found.append(int(folder.name))
-    return found
