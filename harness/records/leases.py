@@ -235,11 +235,11 @@ def list_leases(folder: Path) -> list[Lease]:
     return [lease for lease, _ in _read_leases(folder)]
 
 
-def clear_leases(folder: Path, everything: bool = False) -> list[Lease]:
+def clear_leases(folder: Path, everything: bool = False, of: tuple[str, int] | None = None) -> list[Lease]:
     """Remove the leases of dead workers, or all of them, and return those removed.
 
-    A worker that has lost its lease so goes on, while another may take the same cell. Raises StoreError if the
-    folder can't be read or written.
+    `of` is a host and a process there that the caller knows to be gone: its leases go as well. A worker that
+    has lost its lease so goes on, while another may take the same cell. Raises StoreError if the folder can't be read or written.
     """
     if not folder.is_dir():
         return []
@@ -248,7 +248,8 @@ def clear_leases(folder: Path, everything: bool = False) -> list[Lease]:
         return [
             lease
             for lease, found in _read_leases(folder)
-            if (everything or lease.stale) and thief._seize(folder / f"{lease.id}{LEASE}", found)
+            if (everything or lease.stale or (lease.holder.host, lease.holder.pid) == of)
+            and thief._seize(folder / f"{lease.id}{LEASE}", found)
         ]
     except OSError as error:
         raise StoreError(f"{folder}: leases can't be removed: {error.strerror or error}") from None
