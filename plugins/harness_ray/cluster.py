@@ -51,6 +51,8 @@ def connect(address: str | None, cpus: int | None = None) -> bool:
             f"executor ray: address '{address}': expected HOST:PORT or auto; run the command on a node of the cluster"
         )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # by default workers give way to every other process, and then lose their caches to them all the time
+    os.environ.setdefault("RAY_worker_niceness", "0")
     # without an address, Ray joins whatever cluster it finds on the machine
     own: dict[str, Any] = {"address": "local", "include_dashboard": False, "num_cpus": cpus}
     try:
