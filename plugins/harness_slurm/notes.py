@@ -104,7 +104,7 @@ class Folder:
 def make_name(suite: str) -> str:
     """Return a job name that no other job has, with the suite's for people who read `squeue`.
 
-    >>> make_name("my suite@quick")[:24]
+    >>> make_name("my suite@quick")[:23]
     'harness-my-suite-quick-'
     """
     return f"harness-{re.sub(r'[^A-Za-z0-9]+', '-', suite)[:24].strip('-')}-{secrets.token_hex(4)}"
