@@ -20,6 +20,9 @@ from harness_slurm.watching import COLUMNS, Queue, parse_queue
 PAUSE = 1.0
 """Seconds after which Slurm is asked again for an array that it doesn't know: `sbatch` may just be at it."""
 
+FORGOTTEN = 600.0
+"""Seconds after which an array that was never submitted is removed."""
+
 
 def ask_queue(arrays: Collection[Array]) -> Queue | None:
     """Return what Slurm knows of arrays, and note their ids; None if it gives no answer."""
@@ -57,8 +60,9 @@ def find_tasks(
                 task.look(queue.tasks.get((array.note.name, number)))
             tasks.append(task)
         if array.note.id is None and queue is not None and not any(task.has_begun() for task in tasks):
-            shutil.rmtree(array.folder.path, ignore_errors=True)  # it was never submitted
-            continue
+            if array.folder.age() > FORGOTTEN:
+                shutil.rmtree(array.folder.path, ignore_errors=True)
+            continue  # it was never submitted; or another command is at it, where files can't be locked
         for task in tasks:
             if task.number not in array.note.settled and task.cells:
                 owned |= task.cells.keys()

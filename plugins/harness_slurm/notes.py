@@ -83,6 +83,13 @@ class Folder:
         """The file of what a task prints."""
         return self.path / f"{task}.log"
 
+    def age(self) -> float:
+        """Return the seconds since its note was written; 0 without one."""
+        try:
+            return time.time() - (self.path / NOTE).stat().st_mtime
+        except OSError:
+            return 0.0
+
     def save(self, note: Note) -> None:
         """Write the note, whole or not at all."""
         write_bytes(self.path / NOTE, json.dumps(asdict(note)).encode())
