@@ -135,8 +135,9 @@ class Driver:
                 self.left.pop(cell.id)
             self.alone -= {cell.id for cell in ready}
         log.warning(
-            "harness: Slurm job %s: %d cells in %d jobs, %d at once; logs: %s/*.log",
-            array.note.id, len(ready), len(packed), min(at_once, len(packed)), array.folder.path,
+            "harness: Slurm job %s: %s in %s, %d at once; logs: %s/*.log",
+            array.note.id, count(len(ready), "cell"), count(len(packed), "job"), min(at_once, len(packed)),
+            array.folder.path,
         )  # fmt: skip
 
     def _find_elsewhere(self) -> None:
@@ -257,5 +258,14 @@ class Driver:
         if not live:
             return "no job is under way; the same command continues"
         ids = " ".join(dict.fromkeys(str(task.array.note.id or task.array.note.name) for task in live))
-        jobs = f"{len(live)} jobs go on" if len(live) > 1 else "1 job goes on"
-        return f"{jobs}; the same command attaches, `scancel {ids}` ends {'them' if len(live) > 1 else 'it'}"
+        verb, them = ("goes", "it") if len(live) == 1 else ("go", "them")
+        return f"{count(len(live), 'job')} {verb} on; the same command attaches, `scancel {ids}` ends {them}"
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things in words.
+
+    >>> count(1, "job"), count(2, "job")
+    ('1 job', '2 jobs')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
