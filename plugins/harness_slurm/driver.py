@@ -23,7 +23,7 @@ from harness_slurm.arrays_under_way import ask_queue, find_tasks, submit_array
 from harness_slurm.event_files import RECORDED, Line
 from harness_slurm.submission import Allotment
 from harness_slurm.tasks import Task
-from harness_slurm.watching import count_live, explain_waiting
+from harness_slurm.watching import count, count_live, explain_waiting
 
 log = logging.getLogger("harness")
 
@@ -260,12 +260,3 @@ class Driver:
         ids = " ".join(dict.fromkeys(str(task.array.note.id or task.array.note.name) for task in live))
         verb, them = ("goes", "it") if len(live) == 1 else ("go", "them")
         return f"{count(len(live), 'job')} {verb} on; the same command attaches, `scancel {ids}` ends {them}"
-
-
-def count(number: int, what: str) -> str:
-    """Return a number of things in words.
-
-    >>> count(1, "job"), count(2, "job")
-    ('1 job', '2 jobs')
-    """
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -145,6 +145,8 @@ def decide(
         trace: where its log lies, or that there is none, for messages.
         cancelled: whether cells of a cancelled job fail; else they are run again.
     """
+    if account.ended:  # it left them on purpose
+        return Decision(again=list(left))
     begun = account.begun
     started = [cell for cell in left if cell in account.started]
     others = [cell for cell in left if cell not in account.started]
@@ -157,9 +159,7 @@ def decide(
         return Decision(failed=dict.fromkeys(left, reason)) if cancelled else Decision(again=list(left))
     if state in ("TIMEOUT", "DEADLINE") and begun:
         return _decide_timeout(account, started, others, minutes, job, trace)
-    if account.ended:
-        return Decision(again=list(left))
-    if account.stopped or state == "PREEMPTED":  # no fault of the cells
+    if state == "PREEMPTED" or (account.stopped and seen is None):  # no fault of the cells
         return Decision(again=list(left), lost=end)
     counted = account.deaths.copy()
     if started:
@@ -193,9 +193,7 @@ def _decide_timeout(
     """
     if account.made:
         return Decision(again=others, alone=started, lost="TIMEOUT")
-    limit = (
-        "its partition's time limit" if minutes is None else f"{minutes} minute{'s' if minutes > 1 else ''}"
-    )
+    limit = "its partition's time limit" if minutes is None else count(minutes, "minute")
     if started:
         reason = f"needs more than {limit}, the time limit of Slurm job {job}: give more minutes; {trace}"
         return Decision(failed=dict.fromkeys(started, reason), again=others, lost="TIMEOUT")
@@ -207,6 +205,15 @@ def explain_waiting(seen: Iterable[Seen | None]) -> list[str]:
     """Return the reasons for which jobs wait that may not pass by themselves, most frequent first."""
     reasons = Counter(each.reason.strip("()") for each in seen if each and each.state in WAITING)
     return [reason for reason, _ in reasons.most_common() if reason.partition(",")[0] not in USUAL | {""}]
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things in words.
+
+    >>> count(1, "job"), count(2, "job")
+    ('1 job', '2 jobs')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def count_live(seen: Iterable[Seen | None]) -> tuple[int, int]:

@@ -174,6 +174,13 @@ def test_preemption_is_no_fault_of_the_cells(told: Account) -> None:
     assert (made.again, made.deaths) == (["a", "b"], {})
 
 
+def test_a_job_that_was_told_to_stop_for_no_known_reason() -> None:
+    told = account((BEGUN,), (STARTED, "a"), (STOPPED,))
+    assert judge(None, told, ["a", "b"]).again == ["a", "b"]
+    # as by a watcher of memory: not for ever
+    assert judge(Seen("FAILED", 143 << 8), told, ["a", "b"]).alone == ["a"]
+
+
 def test_lost_nodes_that_start_a_job_again_count() -> None:
     told = account((BEGUN,), (STARTED, "a"), (BEGUN,), (STARTED, "a"))
     assert told.deaths == {"a": 1}
