@@ -54,9 +54,9 @@ class JobPlace(ProcessPlace):
 class Progress:
     """What the job has done so far: told to the file of its events, and asked for by its dispatcher."""
 
-    def __init__(self, writer: EventWriter, cells: Sequence[Cell]) -> None:
+    def __init__(self, writer: EventWriter) -> None:
         self.writer = writer
-        self.open = {cell.id: cell for cell in cells}
+        self.open: dict[str, Cell] = {}
         """Cells without a record."""
         self.elsewhere: set[str] = set()
         self.started = self.noticed = False
@@ -90,24 +90,24 @@ class Progress:
 def main(arguments: list[str]) -> int:
     """Run the cells of this task; return the exit status."""
     folder, number = Folder(Path(arguments[0])), int(os.environ["SLURM_ARRAY_TASK_ID"])
-    before = Account()
-    before.add(EventReader(folder.events(number)).read())
+    deaths = count_deaths(folder.events(number))
     writer = EventWriter(folder.events(number))
+    progress = Progress(writer)
 
     def stop(*_: object) -> None:
         writer.add(STOPPED)
         os._exit(128 + signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGUSR2, progress.notice)  # ignored so far, see the batch script
     with closing(writer):
         writer.add(BEGUN)
         content = json.loads(folder.cells(number).read_bytes())
         sys.argv = content["command"]  # which records name
         settings = read_settings(content["settings"])
-        progress = Progress(writer, read_cells(content))
-        signal.signal(signal.SIGUSR2, progress.notice)
+        progress.open = {cell.id: cell for cell in read_cells(content)}
         skip_done(progress, settings, content["since"])
-        fail_deadly(progress, settings, before.deaths)
+        fail_deadly(progress, settings, deaths)
         if progress.open:
             run_cells(progress, settings, content["since"], folder.log(number))
         writer.add(ENDED)
@@ -129,6 +129,13 @@ def skip_done(progress: Progress, settings: RunSettings, since: int) -> None:
             continue
         if (record := store.read(cell.id)) is not None and record.whole:
             progress.record(cell)
+
+
+def count_deaths(events: Path) -> Mapping[str, int]:
+    """Return for each cell how many earlier starts of this job died with it, from what these wrote."""
+    account = Account()
+    account.add([*EventReader(events).read(), (BEGUN, "", {})])
+    return account.deaths
 
 
 def fail_deadly(progress: Progress, settings: RunSettings, deaths: Mapping[str, int]) -> None:

@@ -136,7 +136,8 @@ def list_arguments(
 def write_script(folder: Path, python: Sequence[str] = (sys.executable,)) -> str:
     """Return the batch script.
 
-    Slurm's notice goes to the script's own process only, which `exec` makes the one that runs the cells.
+    Slurm's notice goes to the script's own process only, which `exec` makes the one that runs the cells. Until
+    that listens, the notice is ignored, as it would end the job.
     """
     command = shlex.join([*python, "-m", "harness_slurm.job", str(folder)])
-    return f"#!/bin/sh\nexec {command}\n"
+    return f"#!/bin/sh\ntrap '' USR2\nexec {command}\n"

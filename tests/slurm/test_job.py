@@ -13,8 +13,8 @@ from harness.planning.suite import parse_suite
 from harness.records.record import make_blank
 from harness.records.store import Store
 from harness.running.worker import RunSettings
-from harness_slurm.event_files import RECORDED, EventReader, EventWriter
-from harness_slurm.job import Progress, fail_deadly, read_settings, skip_done
+from harness_slurm.event_files import BEGUN, RECORDED, STARTED, STOPPED, EventReader, EventWriter
+from harness_slurm.job import Progress, count_deaths, fail_deadly, read_settings, skip_done
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,9 @@ def cells() -> list[Cell]:
 
 @pytest.fixture
 def progress(cells: list[Cell], tmp_path: Path) -> Progress:
-    return Progress(EventWriter(tmp_path / "events"), cells)
+    made = Progress(EventWriter(tmp_path / "events"))
+    made.open = {cell.id: cell for cell in cells}
+    return made
 
 
 def announced(folder: Path) -> list[str]:
@@ -76,6 +78,25 @@ def test_a_cell_that_took_its_node_down_twice_is_not_started_again(
     assert record.status == "failed"
     assert "was started 2 times and died with it each time" in str(record.reason)
     assert announced(tmp_path) == [cells[1].id]
+
+
+def test_starts_that_died_are_counted_from_their_events(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    assert count_deaths(path) == {}
+    for start in range(2):
+        writer = EventWriter(path)
+        writer.add(BEGUN)
+        writer.add(STARTED, "a")
+        writer.add(RECORDED, "a")
+        writer.add(STARTED, "b")
+        writer.close()
+        assert count_deaths(path) == {"b": start + 1}
+    writer = EventWriter(path)
+    writer.add(BEGUN)
+    writer.add(STARTED, "c")
+    writer.add(STOPPED)  # preempted
+    writer.close()
+    assert count_deaths(path) == {"b": 2}
 
 
 def test_when_it_is_enough(progress: Progress, cells: list[Cell]) -> None:
