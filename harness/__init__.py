@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.lazy import homes_of, importer
 
 if TYPE_CHECKING:
+    from harness.api.checking import selftest as selftest
     from harness.api.plugins import check as check
     from harness.api.plugins import doctor as doctor
     from harness.api.plugins import info as info
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from harness.running.hooks import Events as Events
     from harness.running.hooks import hookimpl as hookimpl
     from harness.running.outcome import Run as Run
+    from harness.selftesting.rows import SelfTest as SelfTest
     from harness.testing.plugin_verdicts import PluginVerdict as PluginVerdict
 
 _HOMES = homes_of(__name__)

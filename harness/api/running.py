@@ -12,7 +12,7 @@ from typing import Any
 from harness.api.keywords import as_list, refusing_unknown
 from harness.discovery.content import trusting_mtime
 from harness.errors import SuiteError
-from harness.planning.plan import Choice, Plan, make_plan, note_evidence
+from harness.planning.plan import Choice, Plan, make_plan, note_evidence, note_time
 from harness.planning.suite import Suite, load_suite_file, parse_suite
 from harness.records.paths import data_root_at, default_store
 from harness.records.store import Store
@@ -39,7 +39,8 @@ def plan(
 ) -> Plan:
     """Return what a run would do, without loading a model or a sample.
 
-    The arguments mean what they mean for `run`; with `fresh`, the plan is as if nothing had been run.
+    The arguments mean what they mean for `run`; with `fresh`, the plan is as if nothing had been run. `.time`
+    is how long that will take, from finished cells in the store, and what it rests on.
     """
     with trusting_mtime(trust_mtime), data_root_at(data_root):
         place = Store(store or default_store())
@@ -48,6 +49,7 @@ def plan(
         found = make_plan(meant, _choose(choices), done, place.manifest(meant.name))
         if not fresh:
             note_evidence(found, place)
+        note_time(found, place)
         return found
 
 

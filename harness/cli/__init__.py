@@ -27,6 +27,7 @@ COMMANDS = {
     "new": "write a small, complete package with a plugin, to begin with",
     "schema": "print the JSON Schema of suite files",
     "doctor": "check plugins, versions, devices, cache, store and leases",
+    "selftest": "check a GPU machine: small parts of every suite on the device and the CPU, memory, speed",
     "cache": "show or clear the cache",
 }
 

@@ -120,14 +120,14 @@ def find_difference(one: CellResult, other: CellResult) -> str | None:
     for name, value in here.items():
         # proportions of samples may differ by the few that tip over, which are looked at below
         slack = FLIPS if one.samples and one.record.units.get(name) == "fraction" else 0.0
-        if not _is_time(name) and not _is_close(value, there[name]) and not abs(value - there[name]) <= slack:
+        if not is_time(name) and not _is_close(value, there[name]) and not abs(value - there[name]) <= slack:
             return f"{name} = {value:.6g} and {there[name]:.6g}"
     for what, columns, others in (
         ("samples", one.samples, other.samples),
         ("curves", one.curves, other.curves),
     ):
         for column in columns:
-            if not _is_time(column) and (found := _find_column_difference(columns, others, column)):
+            if not is_time(column) and (found := _find_column_difference(columns, others, column)):
                 return f"{what}, column '{column}': {found}"
     return None
 
@@ -138,7 +138,7 @@ def _find_column_difference(
     a, b = here[column], there.get(column)
     if b is None or len(a) != len(b):
         return f"{len(a)} values and {len(b) if b is not None else 'none'}"
-    timed = [_is_time(str(name)) for name in here.get("column", [""] * len(a))]
+    timed = [is_time(str(name)) for name in here.get("column", [""] * len(a))]
     apart = [n for n, (x, y) in enumerate(zip(a, b, strict=True)) if not timed[n] and not _is_close(x, y)]
     # only predictions, or rights and wrongs, per sample may tip over
     discrete = all(x in (0, 1) or not isinstance(x, float) for x in a) and "id" in here and column != "id"
@@ -153,7 +153,8 @@ def _is_close(x: Any, y: Any) -> bool:
     return bool(x == y)
 
 
-def _is_time(name: str) -> bool:
+def is_time(name: str) -> bool:
+    """Return whether a value of that name measures time, and so differs from run to run."""
     return any(part in name for part in CLOCKS)
 
 
