@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -71,7 +72,9 @@ def _call(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess
 
 def _explain(done: subprocess.CompletedProcess[str]) -> str:
     """Return what a command complained of in one line, without its own prefixes, the last and main text first."""
-    lines = [line.split("error: ", 1)[-1].strip() for line in done.stderr.splitlines() if line.strip()]
+    lines = [
+        re.split("(?:error|fatal): ", line)[-1].strip() for line in done.stderr.splitlines() if line.strip()
+    ]
     lines = [line.removeprefix("Batch job submission failed: ") for line in reversed(lines)]
     text = "; ".join(dict.fromkeys(lines)) or done.stdout.strip()
     return text or f"ended with status {done.returncode}"
