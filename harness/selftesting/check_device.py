@@ -19,7 +19,7 @@ from harness.selftesting.comparison import compare_sides
 from harness.selftesting.outputs import compare_outputs, find_subjects, forward_of, load_model
 from harness.selftesting.parts import Part, find_parts
 from harness.selftesting.rows import Row, SelfTest
-from harness.selftesting.tolerances import FLOAT32, TF32, Limits
+from harness.selftesting.tolerances import FLOAT32
 
 if TYPE_CHECKING:
     import torch
@@ -46,29 +46,27 @@ def check_device(
 
     Raises HarnessError if torch can't use the device, or a part can't be planned.
     """
-    import torch
 
     began = time.perf_counter()
     chosen = pick_device(device)
     make_deterministic()
     parts = find_parts(suites, quick)
-    limits = TF32 if chosen.type == "cuda" and torch.backends.cudnn.allow_tf32 else FLOAT32
     facts = describe_device(chosen)
     rows: list[Row] = []
     cells: list[Cell] = []
     for part in parts:
         say(f"{part.name}: its cells on {chosen}, then on the CPU")
-        found, planned = _check_part(part, chosen, limits)
+        found, planned = _check_part(part, chosen)
         rows += found
         cells += planned
     for subject in find_subjects(cells):
         say(f"{subject.name}: outputs in float32 and bfloat16")
-        rows += _guard(f"{subject.name}: outputs", lambda s=subject: compare_outputs(s, chosen, limits))  # type: ignore[misc]
+        rows += _guard(f"{subject.name}: outputs", lambda s=subject: compare_outputs(s, chosen))  # type: ignore[misc]
     say("memory and speed")
     rows += _guard("out of memory", lambda: [memory.check_halving(chosen)])
     rows += _guard("throughput", lambda: _check_speed(model, chosen, 3 if quick else throughput.ROUNDS))
     facts |= {"parts": ", ".join(part.name for part in parts), "seconds": round(time.perf_counter() - began)}
-    return SelfTest(facts, rows, limits.reasons())
+    return SelfTest(facts, rows, FLOAT32.reasons())
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:
@@ -81,11 +79,6 @@ def describe_device(device: torch.device) -> dict[str, Any]:
     if "memory" in found:
         facts["memory"] = f"{found['memory'] / 1e9:.1f} GB"
         facts["driver"] = f"{found['driver']}, CUDA {found['cuda']}, cuDNN {found['cudnn']}"
-        rounded = {
-            "convolutions": torch.backends.cudnn.allow_tf32,
-            "matrices": torch.backends.cuda.matmul.allow_tf32,
-        }
-        facts["TF32"] = ", ".join(f"{what} {'yes' if on else 'no'}" for what, on in rounded.items())
     facts["CPU"] = (
         f"{host['cpu'] or host['machine']}, {host['cpus']} cores, torch with {torch.get_num_threads()} threads"
     )
@@ -96,7 +89,7 @@ def describe_device(device: torch.device) -> dict[str, Any]:
     return facts
 
 
-def _check_part(part: Part, device: torch.device, limits: Limits) -> tuple[list[Row], list[Cell]]:
+def _check_part(part: Part, device: torch.device) -> tuple[list[Row], list[Cell]]:
     """Return the rows of a part, and its cells."""
     plans = [[p.cell for p in part.plan() if p.state == "run"] for _ in range(2)]
     if not plans[0]:
@@ -109,7 +102,7 @@ def _check_part(part: Part, device: torch.device, limits: Limits) -> tuple[list[
             for cells, name, place in zip(plans, names, ("device", "reference"), strict=True)
         )
     total = device_facts(str(device)).get("memory")
-    rows = compare_sides(part.name, found, expected, limits)
+    rows = compare_sides(part.name, found, expected)
     return rows + memory.check_peaks(part.name, found, expected, total), plans[1]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from harness.records.record import Record
 from harness.selftesting.outcomes import Kind, Outcome, Side
 from harness.selftesting.rows import Row
-from harness.selftesting.tolerances import FIRST_LOSSES, FLOAT32, GROUPED, Limits, Tolerance
+from harness.selftesting.tolerances import FIRST_LOSSES, FLOAT32, GROUPED, Tolerance
 from harness.testing.cell_runs import is_time
 
 LISTED = 10
@@ -43,7 +43,7 @@ class Pair:
         return {"where": self.where, "device": self.device, "CPU": self.reference, "allowed": self.allowed}
 
 
-def compare_sides(part: str, device: Side, reference: Side, limits: Limits = FLOAT32) -> list[Row]:
+def compare_sides(part: str, device: Side, reference: Side) -> list[Row]:
     """Return the rows of a part whose cells ran on both sides."""
     rows = [_compare_ends(part, device, reference)]
     both = [
@@ -51,7 +51,7 @@ def compare_sides(part: str, device: Side, reference: Side, limits: Limits = FLO
         for id, other in reference.outcomes.items()
         if id in device.outcomes and device.outcomes[id].record.status == other.record.status == "ok"
     ]
-    kinds: tuple[tuple[Kind, Tolerance], ...] = (("frozen", limits.frozen), ("fitted", limits.fitted))
+    kinds: tuple[tuple[Kind, Tolerance], ...] = (("frozen", FLOAT32.frozen), ("fitted", FLOAT32.fitted))
     for kind, limit in kinds:
         cells = [pair for pair in both if pair[1].kind == kind]
         numbers = [pair for one in cells for pair in _pair_metrics(*one, limit)]
@@ -62,11 +62,11 @@ def compare_sides(part: str, device: Side, reference: Side, limits: Limits = FLO
         sure = [pair for one in cells for pair in _pair_confidences(*one, limit)]
         rows += summarise(f"{part}: {kind}, confidences", sure, f"{limit.confidence:.0e}")
     trained = [pair for pair in both if pair[1].kind == "trained"]
-    losses = [pair for one in trained for pair in _pair_losses(*one, limits.loss)]
+    losses = [pair for one in trained for pair in _pair_losses(*one, FLOAT32.loss)]
     rows += summarise(
-        f"{part}: {len(trained)} trained cells, first losses", losses, f"{limits.loss:.0e} of the largest"
+        f"{part}: {len(trained)} trained cells, first losses", losses, f"{FLOAT32.loss:.0e} of the largest"
     )
-    ends = [pair for one in trained for pair in _pair_metrics(*one, limits.fitted)]
+    ends = [pair for one in trained for pair in _pair_metrics(*one, FLOAT32.fitted)]
     return rows + _note_ends(part, ends)
 
 

@@ -24,8 +24,8 @@ from harness.selftesting.tolerances import (
     AGREEMENT,
     AGREEMENT_BFLOAT16,
     BFLOAT16_ROUNDING,
+    FLOAT32,
     OUTPUTS_BFLOAT16,
-    Limits,
 )
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def find_subjects(cells: Iterable[Cell]) -> Iterator[Subject]:
         yield Subject(part, chosen, part.label)
 
 
-def compare_outputs(subject: Subject, device: torch.device, limits: Limits) -> list[Row]:
+def compare_outputs(subject: Subject, device: torch.device) -> list[Row]:
     """Return the rows of a model: float32 on the device against the CPU's, bfloat16 against float32 there."""
     import torch
 
@@ -108,7 +108,7 @@ def compare_outputs(subject: Subject, device: torch.device, limits: Limits) -> l
     classifies = isinstance(subject.part.object, ClassifiesImages)
     what = f"{subject.name}: {'logits' if classifies else 'embeddings'}"
     return [
-        judge_outputs(f"{what} in float32", found, expected, limits.outputs, AGREEMENT, classifies),
+        judge_outputs(f"{what} in float32", found, expected, FLOAT32.outputs, AGREEMENT, classifies),
         judge_outputs(
             f"{what} in bfloat16",
             half,

@@ -50,8 +50,8 @@ class Limits:
             f"{FIRST_LOSSES} losses of each curve are, within {self.loss:.0e} of its largest: wrong gradients, draws or "
             "data show there at once. (On a CPU, rounding noise of 1e-6 at every layer moves them by up to 4e-3.) "
             "Dropout draws from the CPU's generator on both sides.",
-            f"outputs in float32: up to a hundred layers at 1e-7 each, and sums in another order: {OUTPUTS:.0e}"
-            + (f"; here {self.outputs:.0e}, and all limits are wider, {WIDER}" if self == TF32 else "."),
+            f"outputs in float32, without TF32: up to a hundred layers at 1e-7 each, and sums in another order: "
+            f"{self.outputs:.0e}.",
             f"outputs in bfloat16, against float32 on the same device: eight bits, 4e-3 at each layer: "
             f"{OUTPUTS_BFLOAT16:.0e}. Predictions count where the two best logits are further apart than that rounding.",
         )
@@ -83,13 +83,3 @@ FLOAT32 = Limits(
     loss=1e-2,
     outputs=OUTPUTS,
 )
-
-WIDER = "since torch lets cuDNN's convolutions round their inputs to TF32's ten bits here"
-
-TF32 = Limits(
-    frozen=Tolerance(tipped=0.01, relative=1e-2, confidence=2e-2),
-    fitted=Tolerance(tipped=0.1, relative=0.2, confidence=0.3),
-    loss=5e-2,
-    outputs=5e-3,
-)
-"""Where convolutions in float32 round their inputs to ten bits."""
