@@ -166,6 +166,8 @@ def decide(
         suspects, again = started, others
     elif account.made or account.started:  # between two cells
         suspects, again = [], others
+    elif begun and end.startswith("killed"):  # maybe by its first cell, before that was told
+        suspects, again = others[:1], others[1:]
     else:  # it may be the node, or the cells as a whole
         suspects, again = [], others
         counted.update(others)

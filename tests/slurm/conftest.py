@@ -100,7 +100,10 @@ class Cluster:
 
     def stop(self) -> None:
         """End all jobs and daemons."""
-        self.ask("scancel", "--user=root", "--signal=KILL")
+        self.ask("scancel", "--user=root")
+        end = time.monotonic() + 10
+        while self.ask("squeue", "-h") and time.monotonic() < end:  # else a job's supervisor would stay
+            time.sleep(0.1)
         for name in ("slurmd-node1", "slurmd-node2", "slurmctld", "munge"):
             _end(self.folder / f"{name}.pid")
 
@@ -184,6 +187,8 @@ class Traced:
             job.advance(step + 1, 2)
             job.report("training", step, {"loss": 1 / (step + 1)})
         if (kill := place / f"kill-{point}").exists():
+            while not (place / f"told-{point}").exists():  # the job may else die before it has told of the cell
+                time.sleep(0.05)
             os.kill(os.getpid() if kill.read_text() == "worker" else os.getppid(), signal.SIGKILL)
             time.sleep(60)
         while (place / "hold").exists() or (place / f"hold-{point}").exists():

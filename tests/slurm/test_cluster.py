@@ -220,7 +220,13 @@ def test_cells_that_kill_their_worker_or_their_job_fail_alone(trace: Path, tmp_p
     store = tmp_path / "store"
     (trace / "kill-1").write_text("worker")
     (trace / "kill-3").write_text("job")
-    made = go(store, 5, "slurm:2?per_job=5")
+
+    class Tells:
+        @hookimpl
+        def cell_started(self, cell: Any) -> None:
+            (trace / f"told-{cell.axes['point']}").touch()
+
+    made = go(store, 5, "slurm:2?per_job=5", listeners=[Tells()])
     assert {p: r.status for p, r in made.items()} == {0: "ok", 1: "failed", 2: "ok", 3: "failed", 4: "ok"}
     assert "SIGKILL" in str(made[1].reason)
     assert "2 Slurm jobs died with it" in str(made[3].reason)

@@ -118,6 +118,11 @@ def test_a_cell_that_kills_its_job_goes_alone_and_then_fails() -> None:
     }
 
 
+def test_a_first_cell_that_kills_its_job_before_that_was_told() -> None:
+    first = judge(Seen("FAILED", 9), account((BEGUN,)), ["a", "b"])
+    assert (first.alone, first.again, first.deaths) == (["a"], ["b"], {"a": 1})
+
+
 @pytest.mark.parametrize(
     "state", ["FAILED", "COMPLETED", "NODE_FAIL", "BOOT_FAIL", "TIMEOUT", "OUT_OF_MEMORY"]
 )
