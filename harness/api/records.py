@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api.keywords import refusing_unknown
+from harness.api.places import open_place
 from harness.errors import SuiteError, no_records
 from harness.planning.suite import find_suite_name
 from harness.records.paths import default_store
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
 
 
 @refusing_unknown()
-def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.DataFrame:
+def load(
+    suite: str | None = None, *, store: str | Path | None = None, remote: str | None = None
+) -> pd.DataFrame:
     """Return the records of a suite (or of the whole store) as a DataFrame, one row per cell.
 
-    The column `remarks` holds what was assumed or left out. Raises SuiteError for a suite without records
+    The column `remarks` holds what was assumed or left out. `remote` is a bucket that mirrors the store, by default
+    $HARNESS_REMOTE: what it has and the store lacks is fetched first. Raises SuiteError for a suite without records
     in the store.
     """
     from harness.leaderboard.frame import shorten_columns, suite_frame
     from harness.records.index import read_frame
 
-    place = Store(store or default_store())
+    place = open_place(store, remote)
     if not suite:
         return shorten_columns(read_frame(place))
     suite = find_suite_name(suite)
@@ -47,15 +51,16 @@ def export(
     wide: bool = False,
     format: str | None = None,
     out: str | Path | None = None,
+    remote: str | None = None,
 ) -> pd.DataFrame:
     """Return all records of a store, or of one suite, in long form: a row per record and number.
 
     With `wide`, a row per record. With `out`, they are also written there, as CSV or Parquet: by `format`,
-    else by the file's suffix.
+    else by the file's suffix. With `remote`, as in `load`, the store is filled first.
     """
     from harness.exchange.exporting import export_records
 
-    place = Store(store or default_store())
+    place = open_place(store, remote)
     return export_records(place, suite, wide, format, None if out is None else Path(out))[0]
 
 
@@ -64,11 +69,12 @@ def merge(into: str | Path, *sources: str | Path, tolerance: float = 0.0) -> Mer
     """Copy the records that the store `into` lacks from others, and return what happened.
 
     Numbers of a record on both sides that differ by more than the relative `tolerance` are in `.conflicts`:
-    those of `into` stay, with a remark that tables show. Raises StoreError for a source that is no store.
+    those of `into` stay, with a remark that tables show. A source may be in a bucket, as "s3://bucket/name".
+    Raises StoreError for a source that is no store, BucketError for a bucket that can't be read.
     """
-    from harness.exchange.merging import merge as merge_stores
+    from harness.mirroring.merging import merge_sources
 
-    return merge_stores(Store(into), [Store(source) for source in sources], tolerance)
+    return merge_sources(into, sources, tolerance)
 
 
 @refusing_unknown()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.keywords import as_list, refusing_unknown
+from harness.api.places import open_place
 from harness.discovery.content import trusting_mtime
 from harness.errors import SuiteError
 from harness.planning.plan import Choice, Plan, make_plan, note_evidence, note_time
@@ -35,6 +36,7 @@ def plan(
     set: Mapping[str, Any] | None = None,
     data_root: str | Path | None = None,
     trust_mtime: bool | None = None,
+    remote: str | None = None,
     **choices: Any,
 ) -> Plan:
     """Return what a run would do, without loading a model or a sample.
@@ -43,7 +45,7 @@ def plan(
     is how long that will take, from finished cells in the store, and what it rests on.
     """
     with trusting_mtime(trust_mtime), data_root_at(data_root):
-        place = Store(store or default_store())
+        place = open_place(store, remote)
         meant = _find_suite(suite, set)
         done = () if fresh else place.done()
         found = make_plan(meant, _choose(choices), done, place.manifest(meant.name))
@@ -70,6 +72,7 @@ def run(
     set: Mapping[str, Any] | None = None,
     data_root: str | Path | None = None,
     trust_mtime: bool | None = None,
+    remote: str | None = None,
     **choices: Any,
 ) -> Run:
     """Run the missing cells of a suite; `.tables()` and `.frame()` of the returned run hold the results.
@@ -90,6 +93,8 @@ def run(
         data_root: folder of the data sets; by default $HARNESS_DATA_ROOT.
         trust_mtime: identify data on disk by names, sizes and modification times instead of its content,
             which saves reading it once; by default as $HARNESS_TRUST_MTIME says.
+        remote: a bucket that mirrors the store, such as "s3://bucket/name": what it has and the store lacks is fetched
+            first, and every record is put there; by default $HARNESS_REMOTE.
         choices: what narrows and adds: models, datasets, methods, metrics, add_models, add_datasets,
             add_metrics, experiments, seeds, precision, images, limit, skip_unreadable.
 
@@ -99,6 +104,8 @@ def run(
     >>> harness.run("robustness", models=["tiny-clip"], limit=100).tables()  # doctest: +SKIP
     """
     from harness.discovery.content_reading import showing_progress
+    from harness.mirroring.addresses import find_remote
+    from harness.mirroring.mirrored_run import mirroring
     from harness.running.live_display import make_display
     from harness.running.progress import is_watched
     from harness.running.runner import run as run_suite
@@ -108,10 +115,17 @@ def run(
     if cell_timeout is not None and not 0 < cell_timeout < float("inf"):
         raise SuiteError(f"cell_timeout: expected seconds above 0, found {cell_timeout}")
     shown = is_watched(sys.stderr) if progress is None else progress
-    with trusting_mtime(trust_mtime), data_root_at(data_root), showing_progress(shown), _explaining_stop():
+    place, bucket = Store(store or default_store()), find_remote(remote, "remote")
+    with (
+        trusting_mtime(trust_mtime),
+        data_root_at(data_root),
+        showing_progress(shown),
+        _explaining_stop(),
+        mirroring(place, bucket) as mirrored,
+    ):
         return run_suite(
             _find_suite(suite, set),
-            Store(store or default_store()),
+            place,
             choice=_choose(choices),
             device=device,
             batch_size=batch_size,
@@ -120,7 +134,8 @@ def run(
             executor=executor,
             cell_timeout=cell_timeout,
             cache=None if cache is None else Path(cache),
-            listeners=[*listeners, *([make_display(sys.stderr)] if shown else [])],
+            listeners=[*mirrored.listeners, *listeners, *([make_display(sys.stderr)] if shown else [])],
+            remote=bucket,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.common import add_store_argument, open_store, print_json
+from harness.cli.common import add_store_argument, name_store, print_json
 from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", type=Path, nargs="+", metavar="FILE", help="its results, or folders of these"
     )
-    add_store_argument(parser)
+    add_store_argument(parser, remote=False)
     parser.add_argument(
         "--suite", metavar="NAME", help="the suite to file them under (default: the program's name)"
     )
@@ -27,7 +27,7 @@ def main(given: argparse.Namespace) -> int:
     """Import all files, or none if one of them is wrong."""
     from harness.exchange.importing import import_from
 
-    store = open_store(given)
+    store = name_store(given)
     with redirect_prints(given):
         done = import_from(given.format, given.files, store, given.suite)
     if given.json:

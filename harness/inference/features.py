@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -34,6 +34,16 @@ Tree = TypeVar("Tree")
 MEMORY_LIMIT = 512 * 2**20
 
 
+class SharedFiles(Protocol):
+    """Where caches of several machines meet; a path is that of a cached file without its suffix."""
+
+    def fetch(self, path: Path) -> bool:
+        """Bring what others have computed, and return whether it is here now."""
+
+    def put(self, path: Path) -> None:
+        """Give others what was computed here."""
+
+
 class StoppedEarly(HarnessError):
     """What was computed ahead of its use goes no further: the worker has something better to do."""
 
@@ -41,12 +51,16 @@ class StoppedEarly(HarnessError):
 class FeatureCache:
     """A cache of arrays, or trees of them, by what decides them. Safe against kills and concurrent writers.
 
-    Recent ones stay in memory, up to `MEMORY_LIMIT` bytes.
+    Recent ones stay in memory, up to `MEMORY_LIMIT` bytes. With `remote`, what is not here is looked for there, and
+    what is computed is put there.
     """
 
-    def __init__(self, folder: Path | None = None, enabled: bool = True) -> None:
+    def __init__(
+        self, folder: Path | None = None, enabled: bool = True, remote: SharedFiles | None = None
+    ) -> None:
         self.folder = folder or cache_dir() / "features"
         self.enabled = enabled
+        self.remote = remote if enabled else None
         self.computed = 0  # number of trees that were not cached, in whole or in part
         self._recent: OrderedDict[str, Any] = OrderedDict()
         self._wanted: Callable[[], bool] = lambda: False
@@ -64,6 +78,9 @@ class FeatureCache:
             return cast("Tree", self._recent[key])
         path = self.folder / key[:2] / key
         array = read_tree(path) if self.enabled else None
+        if array is None and self.remote is not None and self.remote.fetch(path):
+            array = read_tree(path)
+        before = self.computed
         if array is None and self.enabled and isinstance(compute, InBlocks) and len(compute.cuts) > 1:
             blocks = SharedBlocks(
                 path, self.folder, compute, str(decides.get("what", "features")), self._check
@@ -72,6 +89,8 @@ class FeatureCache:
             self.computed += blocks.computed
         if array is None:
             array = self._compute_alone(path, compute)
+        if self.remote is not None and self.computed > before:
+            self.remote.put(path)
         self._remember(key, array)
         return cast("Tree", array)
 

@@ -236,11 +236,14 @@ def list_leases(folder: Path) -> list[Lease]:
     return [lease for lease, _ in _read_leases(folder)]
 
 
-def clear_leases(folder: Path, everything: bool = False, jobs: Collection[str] = ()) -> list[Lease]:
-    """Remove the leases of dead workers and of these Slurm jobs, or all of them, and return those removed.
+def clear_leases(
+    folder: Path, everything: bool = False, of: tuple[str, int] | None = None, jobs: Collection[str] = ()
+) -> list[Lease]:
+    """Remove the leases of dead workers, or all of them, and return those removed.
 
-    A worker that has lost its lease so goes on, while another may take the same cell. Raises StoreError if the
-    folder can't be read or written.
+    `of` is a host and a process there that the caller knows to be gone, and `jobs` are Slurm jobs that are: their
+    leases go as well. A worker that has lost its lease so goes on, while another may take the same cell. Raises
+    StoreError if the folder can't be read or written.
     """
     if not folder.is_dir():
         return []
@@ -249,7 +252,12 @@ def clear_leases(folder: Path, everything: bool = False, jobs: Collection[str] =
         return [
             lease
             for lease, found in _read_leases(folder)
-            if (everything or lease.stale or lease.holder.job in jobs)
+            if (
+                everything
+                or lease.stale
+                or (lease.holder.host, lease.holder.pid) == of
+                or lease.holder.job in jobs
+            )
             and thief._seize(folder / f"{lease.id}{LEASE}", found)
         ]
     except OSError as error:

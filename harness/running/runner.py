@@ -45,11 +45,13 @@ def run(
     listeners: Sequence[object] = (),
     installed_listeners: bool = True,
     executors: Executors | None = None,
+    remote: str | None = None,
 ) -> Run:
     """Run the suite's missing cells and return the outcome; `fresh` runs all of them again.
 
     `listeners` are objects, or references of installed ones (`tensorboard?folder=runs`).
-    `executors` outlive this run, for use by others; without them the run closes its own.
+    `executors` outlive this run, for use by others; without them the run closes its own. `remote` is the checked
+    address of a bucket in which workers look for records and features; `harness.mirroring` puts the records there.
 
     Raises HarnessError before anything runs if the suite can't be planned.
     """
@@ -66,7 +68,9 @@ def run(
     outcome = Run(plan, store)
     outcome._events = events
     limit = cell_timeout if cell_timeout is not None else _keep_time_limit(plan)
-    settings = RunSettings(store.path, device, batch_size, workers, cache, fresh=fresh, cell_timeout=limit)
+    settings = RunSettings(
+        store.path, device, batch_size, workers, cache, fresh=fresh, cell_timeout=limit, remote=remote
+    )
     with Executors() if executors is None else nullcontext(executors) as available:
         runner = available.get(executor or _choose_executor(plan))
         store.clear_partial()

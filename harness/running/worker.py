@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.mirroring.remote_features import RemoteFeatures
+    from harness.mirroring.remote_records import RemoteRecords
+
 log = logging.getLogger(__name__)
 
 KEPT_SPLITS = 128
@@ -67,6 +70,8 @@ class RunSettings:
     """Run also what could be computed from the evidence that an earlier run kept."""
     cell_timeout: float | None = None
     """Seconds that a cell may take, which the executor sees to; None for any time."""
+    remote: str | None = None
+    """The address of the bucket that mirrors the store, checked."""
 
 
 class Worker:
@@ -84,10 +89,10 @@ class Worker:
         cores = settings.threads or os.cpu_count() or 1
         own = settings.workers
         self.workers: int = preparing_threads(self.device, cores) if own is None else own
-        self.cache = FeatureCache(settings.cache)
+        self.cache = FeatureCache(settings.cache, remote=_open_features(settings))
         make_deterministic()
         self.shared = Shared()
-        self.claims = Claims(self.store, settings.fresh)
+        self.claims = Claims(self.store, settings.fresh, _open_records(settings, self.store))
         self._model: tuple[str, Any] | None = None
         self._splits: OrderedDict[str, tuple[Split, Sequence[str]]] = OrderedDict()
 
@@ -97,7 +102,9 @@ class Worker:
 
     def _measure_kept(self, cell: Cell) -> Record | None:
         """Return the record of a cell whose metrics could be computed from kept evidence, else None."""
-        return None if self.settings.fresh else measure_kept(cell, self.store, self._job_without_model)
+        if self.settings.fresh:
+            return None
+        return measure_kept(cell, self.store, self._job_without_model)
 
     def _run(self, cell: Cell) -> Record:
         take_seconds()
@@ -421,3 +428,21 @@ class Worker:
 
         unit = 1 if sys.platform == "darwin" else 1024
         return {"peak_process_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+
+
+def _open_features(settings: RunSettings) -> RemoteFeatures | None:
+    """Return the feature files of the run's bucket, if it has one."""
+    if settings.remote is None:
+        return None
+    from harness.mirroring.remote_features import RemoteFeatures
+
+    return RemoteFeatures(settings.remote)
+
+
+def _open_records(settings: RunSettings, store: Store) -> RemoteRecords | None:
+    """Return the records of the run's bucket, if it has one."""
+    if settings.remote is None:
+        return None
+    from harness.mirroring.remote_records import RemoteRecords
+
+    return RemoteRecords(store, settings.remote)

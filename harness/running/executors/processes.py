@@ -78,7 +78,7 @@ def check_can_leave(cells: Sequence[Cell], executor: str) -> None:
 
 
 def check_installed(cells: Sequence[Cell]) -> None:
-    """Raise HarnessError if a plugin of a cell is not installed, but registered in this process only."""
+    """Raise HarnessError if a plugin of the cells is registered in this process only."""
     for cell in cells:
         if here := next((p for p in cell.parts if p.distribution == THIS_PROCESS), None):
             raise HarnessError(
