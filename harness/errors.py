@@ -67,7 +67,14 @@ class BucketError(HarnessError):
 
 
 class Detached(HarnessError):
-    """The end of a command whose cells go on without it; the text says how to attach to them and how to end them."""
+    """The end of a command whose cells go on without it; the text says how to attach to them and how to end them.
+
+    `interrupted` tells whether the user stopped the command, rather than asked it not to wait.
+    """
+
+    def __init__(self, text: str, interrupted: bool = False) -> None:
+        super().__init__(text)
+        self.interrupted = interrupted
 
 
 class Unavailable(HarnessError):

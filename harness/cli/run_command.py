@@ -25,6 +25,7 @@ from harness.cli.common import (
     print_json,
 )
 from harness.cli.plugin_output import redirect_prints
+from harness.errors import Detached
 
 if TYPE_CHECKING:
     from harness.planning.suite import Suite
@@ -57,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(given: argparse.Namespace) -> int:
-    """Run the suites one after another; return 1 if a cell failed, nothing of a suite could run, or a put failed."""
+    """Run the suites one after another; return 1 if a cell failed, nothing of a suite could run, or a put failed.
+
+    Suites whose cells go on without this command are told, and the next one begins.
+    """
     from harness.leaderboard.formats import find_writer
     from harness.mirroring.mirrored_run import mirroring
     from harness.running.runner import Executors
@@ -66,11 +70,19 @@ def main(given: argparse.Namespace) -> int:
     suites, store, remote = load_suites(given), name_store(given), name_remote(given)
     outcomes: list[Run] = []
     answers: list[dict[str, Any]] = []
+    detached: list[str] = []
     began = time.monotonic()
     with mirroring(store, remote, _saying(given)) as mirrored, Executors() as executors:
         for suite in suites:
             with redirect_prints(given), data_settings(given):
-                outcome = _run_suite(suite, store, given, executors, remote, mirrored.listeners)
+                try:
+                    outcome = _run_suite(suite, store, given, executors, remote, mirrored.listeners)
+                except Detached as end:
+                    if end.interrupted:
+                        raise
+                    detached.append(f"{suite.name}: {end}")
+                    answers += [{"suite": suite.name, "detached": str(end)}] if given.json else []
+                    continue
                 tables = [] if given.json else outcome.tables()
                 answers += [outcome.to_dict()] if given.json else []
             outcomes.append(outcome)
@@ -79,6 +91,7 @@ def main(given: argparse.Namespace) -> int:
                 for table in tables:
                     print(write(table), end="\n\n" if given.format == "terminal" else "\n", flush=True)
             _complain(outcome.failure_lines())
+    _complain(detached)
     if given.json:
         print_json(answers)
     if given.report is not None:
@@ -89,7 +102,7 @@ def main(given: argparse.Namespace) -> int:
                 store, [s.name for s in suites], given.report, processes=os.cpu_count() or 1
             )
         _complain(written.problems)
-    if not given.quiet and not given.json:
+    if not given.quiet and not given.json and not detached:
         print(_format_last_word(given, outcomes, time.monotonic() - began, store), file=sys.stderr)
     return 1 if mirrored.not_put or any(outcome.failed or outcome.in_vain for outcome in outcomes) else 0
 

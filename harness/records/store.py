@@ -8,6 +8,7 @@
 <store>/suites/<suite>.json               the suite as last planned here, and its cells
 <store>/logs/<cell>-<8 digits>/           curves and pictures of running trainings (logs.py)
 <store>/running/<run>.json                the cells of a run under way (under_way.py)
+<store>/slurm/<name>/                     a job array: its note, its logs (plugins/harness_slurm)
 <store>/mirrors/<digest>.json             what a bucket has of all this (harness/mirroring/agreement.py)
 <store>/leases/<id>.lease                 which worker is at a cell (leases.py)
 <store>/index.parquet                     made from the records; can be deleted at any time

@@ -25,6 +25,7 @@ from harness.running.executors import dispatcher
 from harness.running.executors.channel import ELSEWHERE, IDLE, RECORD, TROUBLE, Event
 from harness.running.executors.dispatcher import Dispatcher
 from harness.running.executors.slots import Batch, Died, Message, Ready
+from harness.testing.cell_runs import temporary_folder
 from harness.testing.toys import toy_suite
 
 DIES, HANGS, SPENT = "dies", "hangs", "spent"
@@ -310,6 +311,40 @@ def test_late_messages_of_a_worker_that_was_ended_are_ignored(cells: list[Cell],
         late.join()
         runner.close()
     assert sorted(cell.id for cell, _ in found) == sorted(c.id for c in cells[:2])
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 30))
+@settings(max_examples=30, deadline=None)
+def test_once_it_is_enough_nothing_more_begins(slots: int, size: int, most: int) -> None:
+    with toy_suite() as content, temporary_folder() as folder:
+        suite = parse_suite({**content, "methods": ["kit-toy"], "seeds": list(range(30))})
+        place, begun = ToyPlace(slots), 0
+
+        def tell(name: str, *, cell: Cell, **facts: Any) -> None:
+            nonlocal begun
+            begun += name == "cell_started"
+
+        chunks = chunked([p.cell for p in make_plan(suite)], size)
+        runner = Dispatcher(place)
+        try:
+            found = [
+                cell.id for cell, _ in runner.run(chunks, Path(folder), tell, enough=lambda: begun >= most)
+            ]
+        finally:
+            runner.close()
+    # what was handed out is done, and no slot got anything afterwards
+    assert len(found) == len(set(found)) == sum(place.ran.values())
+    assert min(most, 30) <= len(found) < most + slots * size + 1
+
+
+def test_enough_is_noticed_without_any_message(cells: list[Cell], tmp_path: Path) -> None:
+    place = ToyPlace(1)
+    place.never_ready = {0}
+    asked = iter([False, False, True])
+    runner = Dispatcher(place)
+    assert list(runner.run([cells[:2]], tmp_path, lambda *_, **__: None, enough=lambda: next(asked))) == []
+    runner.close()
+    assert not place.sent
 
 
 def test_workers_without_cells_help_with_one_that_runs_for_long(

@@ -29,6 +29,9 @@ log = logging.getLogger("harness")
 MOST_STARTS = 2
 """So many times in a row a slot may end before it is ready; then it is given up."""
 
+ENOUGH_EVERY = 0.5
+"""Seconds between two questions whether it is enough."""
+
 HELP_AFTER = 15.0
 """Seconds after which workers without cells help with one that is still running."""
 
@@ -78,9 +81,11 @@ class Dispatcher:
         *,
         since: int = 0,
         cell_timeout: float | None = None,
+        enough: Callable[[], bool] | None = None,
     ) -> Iterator[tuple[Cell, Record]]:
         """Yield every cell of the chunks with its record, as soon as that is on disk; `tell` hears all events.
 
+        Once `enough` says so, no further chunk begins, and this ends with those that run; the rest is left.
         Raises HarnessError if no slot starts. Whoever stops early must `close`.
         """
         work = Work(chunks, Store(store), Positions(tell, sum(map(len, chunks))), since, cell_timeout)
@@ -89,9 +94,15 @@ class Dispatcher:
                 seat.failed_starts = 0
                 self._start(seat)
         while work.left:
-            self._hand_out(work)
+            if enough is None or not enough():
+                self._hand_out(work)
+            elif not any(seat.cells for seat in self._seats):
+                return
+            due = self._next_look(work)
+            if enough is not None:  # it may change without a message
+                due = ENOUGH_EVERY if due is None else min(due, ENOUGH_EVERY)
             try:
-                generation, message = self._inbox.get(timeout=self._next_look(work))
+                generation, message = self._inbox.get(timeout=due)
             except queue.Empty:
                 yield from self._look_around(work)
                 continue
