@@ -117,7 +117,7 @@ class CellActor:
             self._fail(f"{type(error).__name__}: {error}")
 
     def _work(self, packed: bytes) -> None:
-        from harness.discovery import registry
+        from harness.discovery.registry import KINDS, installed
         from harness.errors import HarnessError
         from harness.running.executors.channel import Sender
         from harness.running.executors.slot_worker import run_cells
@@ -138,7 +138,7 @@ class CellActor:
         except (HarnessError, OSError) as error:
             self._fail(str(error))
             return
-        plugins = (plugin for kind in registry.KINDS for plugin in registry.installed(kind))
+        plugins = (plugin for kind in KINDS for plugin in installed(kind))
         versions = {plugin.distribution: plugin.version for plugin in plugins}
         sender.say(READY, versions=versions, host=socket.gethostname(), shared=shared)
         while (command := self._todo.get()) is not None:

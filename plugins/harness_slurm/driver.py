@@ -240,7 +240,7 @@ class Driver:
             if id in decision.failed:
                 seconds = time.monotonic() - self._began.get(id, time.monotonic())
                 self.open.pop(id)
-                yield cell, record_lost_cell(cell, self.store, decision.failed[id], seconds)
+                yield cell, record_lost_cell(cell, self.store, decision.failed[id], seconds, self.since)
             else:
                 self.left[id] = cell
         self.alone |= set(decision.alone)

@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
         settings = read_settings(content["settings"])
         progress.open = {cell.id: cell for cell in read_cells(content)}
         skip_done(progress, settings, content["since"])
-        fail_deadly(progress, settings, deaths)
+        fail_deadly(progress, settings, deaths, content["since"])
         if progress.open:
             run_cells(progress, settings, content["since"], folder.log(number))
         writer.add(ENDED)
@@ -138,12 +138,12 @@ def count_deaths(events: Path) -> Mapping[str, int]:
     return account.deaths
 
 
-def fail_deadly(progress: Progress, settings: RunSettings, deaths: Mapping[str, int]) -> None:
+def fail_deadly(progress: Progress, settings: RunSettings, deaths: Mapping[str, int], since: int) -> None:
     """Record cells as failed with which earlier starts of this job died: Slurm starts a lost node's job again."""
     for id in [id for id in progress.open if deaths.get(id, 0) >= DEATHS]:
         cell = progress.open[id]
         reason = f"Slurm job {JOB} was started {deaths[id]} times and died with it each time"
-        record_lost_cell(cell, Store(settings.store), reason, 0.0)
+        record_lost_cell(cell, Store(settings.store), reason, 0.0, since)
         progress.record(cell)
 
 

@@ -72,7 +72,7 @@ def test_a_cell_that_took_its_node_down_twice_is_not_started_again(
     progress: Progress, cells: list[Cell], tmp_path: Path
 ) -> None:
     settings = RunSettings(tmp_path / "store")
-    fail_deadly(progress, settings, {cells[0].id: 1, cells[1].id: 2})
+    fail_deadly(progress, settings, {cells[0].id: 1, cells[1].id: 2}, 0)
     record = Store(settings.store).read(cells[1].id)
     assert record is not None
     assert record.status == "failed"

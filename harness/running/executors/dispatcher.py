@@ -18,7 +18,7 @@ from harness.contract.cells import Cell
 from harness.errors import HarnessError
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.running.executors.channel import ELSEWHERE, IDLE, RECORD, TROUBLE, Event
+from harness.running.executors.channel import ELSEWHERE, HALT, IDLE, RECORD, TROUBLE, Event
 from harness.running.executors.dispatched_work import Work
 from harness.running.executors.slots import Batch, Died, Message, Place, Ready, Slot
 from harness.running.lost_cells import record_lost_cell
@@ -86,7 +86,7 @@ class Dispatcher:
         """Yield every cell of the chunks with its record, as soon as that is on disk; `tell` hears all events.
 
         Once `enough` says so, no further chunk begins, and this ends with those that run; the rest is left.
-        Raises HarnessError if no slot starts. Whoever stops early must `close`.
+        Raises HarnessError if no slot starts, or a worker meets what no other could pass. Whoever stops early must `close`.
         """
         work = Work(chunks, Store(store), Positions(tell, sum(map(len, chunks))), since, cell_timeout)
         for seat in self._seats[: len(chunks)]:
@@ -129,8 +129,13 @@ class Dispatcher:
             else:
                 slot.stop()
             seat.slot, seat.ready, seat.idle, seat.generation = None, False, False, seat.generation + 1
-        for _, slot in slots:
-            slot.join()
+        try:
+            for _, slot in slots:
+                slot.join()
+        except BaseException:  # a second Ctrl-C: nobody waits for those that tidy up
+            for _, slot in slots:
+                slot.stop()
+            raise
 
     def _start(self, seat: _Seat) -> None:
         seat.generation += 1
@@ -171,6 +176,8 @@ class Dispatcher:
         name, id, facts = event
         if name == IDLE:
             seat.idle, seat.cells, seat.running = True, {}, {}
+        elif name == HALT:
+            raise HarnessError(facts["reason"])
         elif name == TROUBLE:
             seat.trouble = facts["reason"]
         elif name == RECORD:
@@ -228,7 +235,9 @@ class Dispatcher:
             work.tell("cell_lost", cell=cell, reason=reason)
             if (final and len(at) == 1) or work.tries[id] >= self._tries:
                 times = f"; {work.tries[id]} workers were lost at this cell" if work.tries[id] > 1 else ""
-                record = record_lost_cell(cell, work.store, reason + times, time.monotonic() - began[id])
+                record = record_lost_cell(
+                    cell, work.store, reason + times, time.monotonic() - began[id], work.since
+                )
                 if work.left.pop(id, None) is not None:
                     yield cell, record
             else:
