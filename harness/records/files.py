@@ -132,7 +132,9 @@ def clear_partial(folder: Path, older_than_seconds: float = 3600.0) -> int:
     import time
 
     removed = 0
-    for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):
+    for leftover in _walk(folder):
+        if not leftover.name.startswith(TEMPORARY_PREFIX):
+            continue
         try:
             if time.time() - leftover.stat().st_mtime > older_than_seconds:
                 leftover.unlink()
@@ -140,6 +142,20 @@ def clear_partial(folder: Path, older_than_seconds: float = 3600.0) -> int:
         except FileNotFoundError:
             continue
     return removed
+
+
+def count_bytes(folder: Path) -> int:
+    """Return the bytes of all files under a folder, which others may be changing."""
+    total = 0
+    for file in _walk(folder):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files under a folder; `rglob` raises for a subfolder that another process removes meanwhile."""
+    return (Path(place) / name for place, _, names in os.walk(folder) for name in names)
 
 
 def _umask() -> int:

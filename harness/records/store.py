@@ -31,7 +31,7 @@ import orjson
 
 from harness.errors import NewerRecord, StoreError, StoreUnwritable
 from harness.records.evidence_files import Evidence, read_header, write_evidence
-from harness.records.files import FULL, TEMPORARY_PREFIX, clear_partial, replacing, write_bytes
+from harness.records.files import FULL, TEMPORARY_PREFIX, clear_partial, count_bytes, replacing, write_bytes
 from harness.records.index import list_done
 from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record, write_json
@@ -291,7 +291,7 @@ class Store:
 
     def size(self) -> int:
         """Return the bytes on disk."""
-        return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file()) if self.path.is_dir() else 0
+        return count_bytes(self.path)
 
 
 def _is_cell(found: Any) -> bool:
