@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from harness.contract.cells import Cell
 from harness.records import provenance
+from harness.records.leases import FOLDER, Leases
 from harness.records.record import Record, make_blank
 from harness.records.store import Store
 
@@ -25,4 +28,7 @@ def record_lost_cell(cell: Cell, store: Store, reason: str, seconds: float, sinc
     record.provenance = {"ended": provenance.now(), **provenance.environment()}
     record.remark(cell.remarks)
     store.write(record)
+    with closing(Leases(store.path / FOLDER)) as leases:  # the dead worker's, which nobody else would ask for
+        if leases.take(cell.id) is None:
+            leases.give(cell.id)
     return record

@@ -368,3 +368,56 @@ def test_workers_without_cells_help_with_one_that_runs_for_long(
     place = ToyPlace(2, lambda cell, slot: "ok")
     drive(place, [[short], [long]], tmp_path)
     assert place.warmed == []
+
+
+def test_a_worker_that_hangs_before_it_begins_a_cell_costs_that_no_try(
+    cells: list[Cell], tmp_path: Path
+) -> None:
+    """As one that helps with another cell and can't be stopped there."""
+
+    class Deaf(ToySlot):
+        def send(self, cells: Sequence[Cell], since: int) -> None:
+            if self.place.starts[self.number] > 1:
+                super().send(cells, since)
+
+    class Place(ToyPlace):
+        def start(self, number: int, inbox: Callable[[Message], None]) -> ToySlot:
+            self.starts[number] += 1
+            return Deaf(self, number, inbox)
+
+    place = Place(1)
+    records, events = drive(place, [cells[:2]], tmp_path, cell_timeout=0.1)
+    assert {r.status for r in records.values()} == {"ok"}
+    assert place.starts[0] == 2
+    assert not [event for event in events if event[0] == "cell_lost"]
+
+
+def test_a_listener_that_takes_its_time_makes_no_cell_late(cells: list[Cell], tmp_path: Path) -> None:
+    """Messages that came in while it worked are read before a worker is judged."""
+    runner = Dispatcher(ToyPlace(1))
+
+    def listen(name: str, **facts: Any) -> None:
+        if name == "cell_started":
+            time.sleep(0.3)
+
+    try:
+        found = list(runner.run([cells[:3]], tmp_path, listen, cell_timeout=0.1))
+    finally:
+        runner.close()
+    assert [record.status for _, record in found] == ["ok"] * 3
+
+
+def test_a_slot_that_can_not_start_again_is_given_up(
+    cells: list[Cell], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Place(ToyPlace):
+        def start(self, number: int, inbox: Callable[[Message], None]) -> ToySlot:
+            self.starts[number] += 1
+            if self.starts[number] > 1:
+                raise HarnessError("no more processes")
+            return ToySlot(self, number, inbox)
+
+    place = Place(2, lambda cell, slot: DIES if slot == 0 else "ok")
+    records, _ = drive(place, chunked(cells[:4], 1), tmp_path)
+    assert {r.status for r in records.values()} == {"ok"}
+    assert "no worker starts in slot 1: no more processes" in caplog.text

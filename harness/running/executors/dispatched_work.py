@@ -60,9 +60,3 @@ class Work:
         """Queue the cells that are to be looked at again, behind all others."""
         while self.later and self.later[0][0] <= now:
             self.queue.append([heapq.heappop(self.later)[2]])
-
-    def deadline(self, running: dict[str, float]) -> float | None:
-        """Return when a worker has been too long at its cells, which may take their time one after another."""
-        if self.cell_timeout is None or not running:
-            return None
-        return min(running.values()) + self.cell_timeout * len(running)

@@ -60,6 +60,8 @@ class _Seat:
     """Those that it was sent and that have no answer yet, in order."""
     running: dict[str, float] = field(default_factory=dict)
     """Those among them that were started, and since when the worker is at them."""
+    between: float = 0.0
+    """Since when it has been at none of them."""
 
 
 class Dispatcher:
@@ -70,7 +72,7 @@ class Dispatcher:
 
     def __init__(self, place: Place, tries: int = 2) -> None:
         self._place, self._tries = place, tries
-        self._inbox: queue.SimpleQueue[tuple[int, Message]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[int, float, Message]] = queue.SimpleQueue()
         self._seats = [_Seat(number) for number in range(place.count)]
 
     def run(
@@ -102,7 +104,7 @@ class Dispatcher:
             if enough is not None:  # it may change without a message
                 due = ENOUGH_EVERY if due is None else min(due, ENOUGH_EVERY)
             try:
-                generation, message = self._inbox.get(timeout=due)
+                generation, arrived, message = self._inbox.get(timeout=due)
             except queue.Empty:
                 yield from self._look_around(work)
                 continue
@@ -115,10 +117,11 @@ class Dispatcher:
                 seat.failed_starts = 0
             elif isinstance(message, Batch):
                 for event in message.events:
-                    yield from self._take_event(seat, event, work)
+                    yield from self._take_event(seat, event, arrived, work)
             else:
                 yield from self._replace_dead(seat, message, work)
-            yield from self._look_around(work)
+            if self._inbox.empty():  # what has come in meanwhile may be the end of a cell that seems late
+                yield from self._look_around(work)
 
     def close(self) -> None:
         """End all workers, at whatever point they are; those that have started may tidy up."""
@@ -143,7 +146,14 @@ class Dispatcher:
         seat.ready = seat.idle = seat.told = False
         seat.trouble, seat.began = None, time.monotonic()
         seat.cells, seat.running = {}, {}
-        seat.slot = self._place.start(seat.number, lambda message: self._inbox.put((generation, message)))
+
+        def take_in(message: Message) -> None:
+            self._inbox.put((generation, time.monotonic(), message))
+
+        try:
+            seat.slot = self._place.start(seat.number, take_in)
+        except HarnessError as error:
+            self._give_up(seat, str(error))
 
     def _hand_out(self, work: Work) -> None:
         """Give chunks to idle slots; without any, let these prepare what running cells ask for."""
@@ -151,7 +161,11 @@ class Dispatcher:
             if seat.slot is None or not seat.idle:
                 continue
             if chunk := work.next_chunk():
-                seat.cells, seat.idle = {cell.id: cell for cell in chunk}, False
+                seat.cells, seat.idle, seat.between = (
+                    {cell.id: cell for cell in chunk},
+                    False,
+                    time.monotonic(),
+                )
                 seat.slot.send(chunk, work.since)
             elif (cell := self._choose_to_warm(seat, work)) is not None:
                 work.warmed.add((seat.number, cell.id))
@@ -172,7 +186,9 @@ class Dispatcher:
                 if work.may_warm(work.cells[id], seat.number):
                     yield id, since
 
-    def _take_event(self, seat: _Seat, event: Event, work: Work) -> Iterator[tuple[Cell, Record]]:
+    def _take_event(
+        self, seat: _Seat, event: Event, arrived: float, work: Work
+    ) -> Iterator[tuple[Cell, Record]]:
         name, id, facts = event
         if name == IDLE:
             seat.idle, seat.cells, seat.running = True, {}, {}
@@ -181,22 +197,22 @@ class Dispatcher:
         elif name == TROUBLE:
             seat.trouble = facts["reason"]
         elif name == RECORD:
-            cell = self._release(seat, id)
+            cell = self._release(seat, id, arrived)
             if cell is not None and work.left.pop(id, None) is not None:
                 yield cell, Record.from_json(facts["record"], f"record {id}")
         elif name == ELSEWHERE:
-            if (cell := self._release(seat, id)) is not None:
+            if (cell := self._release(seat, id, arrived)) is not None:
                 work.postpone(cell, facts["holder"])
         elif (cell := work.cells.get(id)) is not None:
             if name == "cell_started":
-                seat.running[id] = time.monotonic()
+                seat.running[id] = arrived
             work.tell(name, cell=cell, **facts)
 
-    def _release(self, seat: _Seat, id: str) -> Cell | None:
+    def _release(self, seat: _Seat, id: str, arrived: float) -> Cell | None:
         """Take a cell from its slot; the others that run with it, if their protocol runs seeds at once, have new time."""
         seat.running.pop(id, None)
-        now = time.monotonic()
-        seat.running = dict.fromkeys(seat.running, now)
+        seat.running = dict.fromkeys(seat.running, arrived)
+        seat.between = arrived
         return seat.cells.pop(id, None)
 
     def _replace_dead(self, seat: _Seat, death: Died, work: Work) -> Iterator[tuple[Cell, Record]]:
@@ -253,7 +269,7 @@ class Dispatcher:
     def _next_look(self, work: Work) -> float | None:
         """Return the seconds until something is due without a message; None if nothing is."""
         now = time.monotonic()
-        due = [end for seat in self._seats if (end := work.deadline(seat.running)) is not None]
+        due = [end for seat in self._seats if (end := _find_deadline(seat, work)) is not None]
         due += [when for when, _, _ in work.later[:1]]
         due += [when for when in [self._help_due(work)] if when is not None]
         due += [s.began + PATIENCE for s in self._seats if s.slot is not None and not s.ready and not s.told]
@@ -273,12 +289,24 @@ class Dispatcher:
             if not seat.ready and not seat.told and now >= seat.began + PATIENCE:
                 seat.told = True
                 log.warning("harness: %s %s after %.0f s", seat.slot.where, seat.slot.waiting, PATIENCE)
-            end = work.deadline(seat.running)
+            end = _find_deadline(seat, work)
             if end is not None and now >= end:
                 seat.slot.stop()
-                reason = f"took longer than its limit of {work.cell_timeout:g} s (cell_timeout)"
-                yield from self._take_back(seat, reason, work, final=True)
+                if seat.running:
+                    reason = f"took longer than its limit of {work.cell_timeout:g} s (cell_timeout)"
+                    yield from self._take_back(seat, reason, work, final=True)
+                else:  # it hangs in something else, such as in helping with a cell of another worker
+                    work.queue.appendleft(list(seat.cells.values()))
                 self._start(seat)
+
+
+def _find_deadline(seat: _Seat, work: Work) -> float | None:
+    """Return when a worker has been too long at its cells, which may take their time one after another, or between them."""
+    if work.cell_timeout is None or not seat.cells:
+        return None
+    if not seat.running:
+        return seat.between + work.cell_timeout
+    return min(seat.running.values()) + work.cell_timeout * len(seat.running)
 
 
 def _check_versions(message: Ready, work: Work) -> None:
