@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite", metavar="NAME", help="the suite to file them under (default: the importer's name)"
     )
-    parser.add_argument("--source", metavar="URL", help="where the files are from: an address or a repository")
+    parser.add_argument(
+        "--source", metavar="URL", help="where the files are from: an address or a repository"
+    )
     parser.add_argument("--commit", metavar="HASH", help="the commit that they are from")
     parser.add_argument("--date", metavar="DATE", help="the date that they are from")
 

@@ -26,11 +26,11 @@ def lay_out_suite(
         for key, value in at.items():
             spread.setdefault(protocol, {}).setdefault(key, set()).add(canonical_json(value))
         for metric in record.metrics if record else {}:
-            table = (protocol, metric)
-            having.setdefault(table, {})[at["dataset"]] = None
+            place = (protocol, metric)
+            having.setdefault(place, {})[at["dataset"]] = None
             own = count_decimals(record, metric) if record else None
-            known = digits.get(table, 0)
-            digits[table] = None if own is None or known is None else max(own, known)
+            known = digits.get(place, 0)
+            digits[place] = None if own is None or known is None else max(own, known)
     tables = []
     for (protocol, metric), datasets in having.items():
         if (protocol, "top1") in having and metric in ("top5", "mean_per_class"):
@@ -38,7 +38,7 @@ def lay_out_suite(
         varied = [
             k for k, v in spread[protocol].items() if len(v) > 1 and k not in ("model", "dataset", "seed")
         ]
-        table = {
+        table: dict[str, Any] = {
             "name": f"{protocol}-{metric}",
             "title": f"{protocol}, {metric} (imported from {names})",
             "rows": ["model", *varied],

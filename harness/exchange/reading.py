@@ -57,7 +57,9 @@ def read_files(paths: Sequence[Path], by: NamedImporter | None) -> tuple[list[Fi
     if not found:
         places = ", ".join(map(str, paths))
         ends = ", ".join(f"*{end}" for end in suffixes(by.importer)) if by else "no importer recognises any"
-        raise DataError(f"{places}: no {ends} file there" if by else f"{places}: {ends} of the {passed} files there")
+        raise DataError(
+            f"{places}: no {ends} file there" if by else f"{places}: {ends} of the {passed} files there"
+        )
     return found, passed
 
 
@@ -89,7 +91,9 @@ def read_file(by: NamedImporter, file: Path) -> FileRead:
     return FileRead(by, file, digest, results, lines)
 
 
-def _sort_out(rows: Iterable[ImportedResult | UnreadRow], unread: list[UnreadRow]) -> Iterator[ImportedResult]:
+def _sort_out(
+    rows: Iterable[ImportedResult | UnreadRow], unread: list[UnreadRow]
+) -> Iterator[ImportedResult]:
     for row in rows:
         if isinstance(row, UnreadRow):
             unread.append(row)

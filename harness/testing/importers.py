@@ -59,7 +59,7 @@ def check_refuses(subject: ImporterSubject) -> None:
     for name, content in (("an empty file", b""), ("bytes", b"\xff\0")):
         with subject.write(content) as (_, path):
             try:
-                found: Any = f"{len(subject.plugin.read(path))} results"
+                found: Any = f"{len(list(subject.plugin.read(path)))} results"
             except DataError as error:
                 found = str(error)
             except Exception as error:  # a plugin may raise anything
