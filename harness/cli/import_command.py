@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--as",
-        dest="program",
+        dest="importer",
         metavar="NAME",
         help=f"the importer, where the files don't tell: {known}; with options as in 'table?model=Network'",
     )
@@ -46,7 +46,7 @@ def main(given: argparse.Namespace) -> int:
 
     store = open_store(given)
     with redirect_prints(given):
-        program, files = split_program(given.files, given.program)
+        program, files = split_program(given.files, given.importer)
         origin = Origin(given.source, given.commit, given.date)
         done = import_files(files, store, given.suite, program, origin)
     if given.json:

@@ -59,7 +59,7 @@ def import_files(
     `suite` is by default the importer's name. Raises what `import_results` raises, and PluginNotFound, PluginBroken
     or OptionError if there is no such importer.
     """
-    found, passed = read_files(paths, None if program is None else open_importer(program))
+    found, passed = read_files(paths, None if program is None else open_importer(program), store.path)
     groups: dict[str, list[FileRead]] = {}
     for read in found:
         groups.setdefault(read.by.name if suite is None else suite, []).append(read)
@@ -77,7 +77,7 @@ def import_results(
     """
     named = check_importer(name, importer)
     _check_suite(suite)
-    return _file_results({suite: read_files(paths, named)[0]}, store, Origin(), 0)
+    return _file_results({suite: read_files(paths, named, store.path)[0]}, store, Origin(), 0)
 
 
 def _check_suite(suite: str) -> None:

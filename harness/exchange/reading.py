@@ -27,10 +27,11 @@ class FileRead:
     unread: list[str] = field(default_factory=list)
 
 
-def read_files(paths: Sequence[Path], by: NamedImporter | None) -> tuple[list[FileRead], int]:
+def read_files(paths: Sequence[Path], by: NamedImporter | None, without: Path) -> tuple[list[FileRead], int]:
     """Return what is in the files, and in those of folders; and how many files of folders no importer recognises.
 
-    `by` reads all of them; without it each file goes to the importer that recognises it. Raises DataError with
+    `by` reads all of them; without it each file goes to the importer that recognises it. Files inside the folder
+    `without`, the store, are no results. Raises DataError with
     a line for each file that can't be read as a whole, PluginBroken if an importer fails.
     """
     problems: list[str] = []
@@ -40,7 +41,7 @@ def read_files(paths: Sequence[Path], by: NamedImporter | None) -> tuple[list[Fi
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file")
-        for file in _list_files(path, by):
+        for file in _list_files(path, by, without):
             try:
                 reader = finder(file)
                 if reader is not None:
@@ -63,12 +64,18 @@ def read_files(paths: Sequence[Path], by: NamedImporter | None) -> tuple[list[Fi
     return found, passed
 
 
-def _list_files(path: Path, by: NamedImporter | None) -> list[Path]:
+def _list_files(path: Path, by: NamedImporter | None, without: Path) -> list[Path]:
     """Return a file, or those of a folder and of its folders that may hold results, without hidden ones."""
     if not path.is_dir():
         return [path]
-    inside = (p for p in path.rglob("*") if not any(n.startswith(".") for n in p.relative_to(path).parts))
-    return sorted(p for p in inside if p.is_file() and (by is None or by.takes(p)))
+    store = without.resolve()
+    found = []
+    for inside in path.rglob("*"):
+        if any(name.startswith(".") for name in inside.relative_to(path).parts) or not inside.is_file():
+            continue
+        if (by is None or by.takes(inside)) and store not in inside.resolve().parents:
+            found.append(inside)
+    return sorted(found)
 
 
 def read_file(by: NamedImporter, file: Path) -> FileRead:
