@@ -240,11 +240,11 @@ def _is_corrected(old: Record, record: Record, result: ImportedResult) -> bool:
 
 
 def _compare_settings(one: Record, other: Record) -> str:
-    """Return how the settings of two results of one evaluation differ, and the cure; "" if they don't."""
+    """Return how the settings of two results of one evaluation differ, if they do, and the cure."""
     here, there = one.notes.get("settings", {}), other.notes.get("settings", {})
     differ = [k for k in dict.fromkeys([*here, *there]) if here.get(k) != there.get(k)]
     if not differ:
-        return ""
+        return " (import one of them into a store of its own)"
     shown = ", ".join(f"{k} {here.get(k)} here, {there.get(k)} there" for k in differ)
     return f" ({shown}: import one of them into a store of its own)"
 
