@@ -1,6 +1,7 @@
-"""JSON files with anything in any place are read, or refused in one line; no importer fails on them."""
+"""Files with anything in any place are read, or refused in one line; no importer fails on them."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -53,6 +54,36 @@ def test_anything_in_any_place(tmp_path_factory, name, data):
     try:
         found = read_file(by, path)
         assert found.results
+    except DataError as error:
+        told = str(error)
+    assert told.startswith(f"{path}: ")
+    assert "\n" not in told
+
+
+CSV = {
+    "clip_benchmark": ("benchmark.csv", "a.csv"),
+    "timm": ("results-imagenet.csv", "results-imagenet.csv"),
+    "open_clip": ("openclip_retrieval_results.csv", "a.csv"),
+    "robustbench": ("robustbench/imagenet/corruptions/unaggregated_results.csv", "imagenet/a.csv"),
+}
+
+
+@pytest.mark.parametrize("name", CSV)
+@settings(max_examples=100)
+@given(draw=st.data(), other=st.binary(max_size=12))
+def test_any_bytes_in_any_place_of_a_table(tmp_path_factory, name, draw, other):
+    source, target = CSV[name]
+    content = Path(__file__).with_name("data").joinpath(source).read_bytes()
+    place = draw.draw(st.integers(0, len(content)))
+    path = tmp_path_factory.mktemp("csv") / target
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content[:place] + other + content[place + draw.draw(st.integers(0, 12)) :])
+    by = open_importer(name)
+    assert by.importer.recognise(path) in (True, False)
+    told = f"{path}: read"
+    try:
+        found = read_file(by, path)
+        assert all(line.startswith(f"{path}: line ") for line in found.unread)
     except DataError as error:
         told = str(error)
     assert told.startswith(f"{path}: ")
