@@ -12,7 +12,17 @@ import harness
 from harness.records.store import Store
 
 DATASETS = ("imagenet", "imagenet-real", "imagenetv2-matched-frequency", "imagenet-a", "imagenet-r", "sketch")
-COLUMNS = "model top1 top1_err top5 top5_err param_count img_size crop_pct interpolation".split()
+COLUMNS = [
+    "model",
+    "top1",
+    "top1_err",
+    "top5",
+    "top5_err",
+    "param_count",
+    "img_size",
+    "crop_pct",
+    "interpolation",
+]
 
 
 def write_tables(folder: Path, models: int) -> None:
