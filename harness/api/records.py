@@ -79,14 +79,25 @@ def merge(into: str | Path, *sources: str | Path, tolerance: float = 0.0) -> Mer
 
 @refusing_unknown()
 def import_results(
-    program: str, *files: str | Path, store: str | Path | None = None, suite: str | None = None
+    *files: str | Path,
+    importer: str | None = None,
+    store: str | Path | None = None,
+    suite: str | None = None,
+    source: str | None = None,
+    commit: str | None = None,
+    date: str | None = None,
 ) -> Imported:
-    """Write another program's results (files, or folders of them) into a store as records.
+    """Write other programs' results (files, or folders of them) into a store as records.
 
-    `suite` is the one to file them under, by default the program's name. Nothing is written if one of the
-    files is wrong. Raises PluginNotFound for an unknown program, DataError for files that can't be read.
+    Each file goes to the importer that recognises it, or all go to `importer` (`table?model=Network` with
+    options), whose name may also stand before the files. `suite` is the one to file them under, by default the
+    importer's name; `source`, `commit` and `date` say where they are from. Nothing is written if one of the files can't
+    be read; rows that can't are in `.left_out`. Raises PluginNotFound for an unknown importer, DataError for files
+    that can't be read.
     """
-    from harness.exchange.importing import import_from
+    from harness.exchange.importing import Origin, import_files
+    from harness.exchange.recognising import split_program
 
-    place = Store(store or default_store())
-    return import_from(program, [Path(file) for file in files], place, suite)
+    program, paths = split_program(files, importer)
+    origin = Origin(source, commit, date)
+    return import_files(paths, Store(store or default_store()), suite, program, origin)
