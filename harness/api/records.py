@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,14 +74,32 @@ def merge(into: str | Path, *sources: str | Path, tolerance: float = 0.0) -> Mer
 
 @refusing_unknown()
 def import_results(
-    program: str, *files: str | Path, store: str | Path | None = None, suite: str | None = None
+    program: str,
+    *files: str | Path,
+    store: str | Path | None = None,
+    suite: str | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    metrics: Sequence[str] = (),
+    targets: str | None = None,
+    split: str | None = None,
+    protocol: str | None = None,
+    seed: int = 0,
+    made_by: str | None = None,
 ) -> Imported:
     """Write another program's results (files, or folders of them) into a store as records.
 
     `suite` is the one to file them under, by default the program's name. Nothing is written if one of the
-    files is wrong. Raises PluginNotFound for an unknown program, DataError for files that can't be read.
+    files is wrong. The rest is for predictions per sample: names of `model` and `dataset` in tables, references of
+    `metrics`, a data set that has the `targets` by their ids and its `split`, the `protocol` whose records they
+    stand beside, the `seed`, and the program that they were `made_by`.
+    Raises PluginNotFound for an unknown program, DataError for files that can't be read.
     """
     from harness.exchange.importing import import_from
+    from harness.exchange.predictions_request import PredictionsRequest
 
+    asked = PredictionsRequest(
+        model, dataset, tuple(metrics), targets, split, protocol, made_by=made_by, seed=seed
+    )
     place = Store(store or default_store())
-    return import_from(program, [Path(file) for file in files], place, suite)
+    return import_from(program, [Path(file) for file in files], place, suite, asked)

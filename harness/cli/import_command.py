@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.cli.common import add_store_argument, open_store, print_json
+from harness.cli.import_predictions import add_prediction_arguments, read_request
 from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
 
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", type=Path, nargs="+", metavar="FILE", help="its results, or folders of these"
     )
     add_store_argument(parser)
+    add_prediction_arguments(parser)
     parser.add_argument(
         "--suite", metavar="NAME", help="the suite to file them under (default: the program's name)"
     )
@@ -29,7 +31,7 @@ def main(given: argparse.Namespace) -> int:
 
     store = open_store(given)
     with redirect_prints(given):
-        done = import_from(given.format, given.files, store, given.suite)
+        done = import_from(given.format, given.files, store, given.suite, read_request(given))
     if given.json:
         print_json({"store": str(store.path), **vars(done)})
     else:
@@ -37,4 +39,6 @@ def main(given: argparse.Namespace) -> int:
             f"{store.path}: {done.written} records imported, {done.same} were there already; "
             f"harness table {done.suite} --store {store.path} shows them"
         )
+        for text in done.remarks:
+            print(f"  note: {text}")
     return 0

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.cells import canonical_json
+from harness.contract.declared import ask
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_short
 from harness.errors import (
     DataError,
     HarnessError,
+    OptionError,
     PluginBroken,
     StoreError,
     SuiteError,
@@ -22,6 +24,8 @@ from harness.errors import (
     reason_of,
 )
 from harness.exchange.contract import ImportedPart, ImportedResult, Importer
+from harness.exchange.predictions_contract import PredictionsImporter
+from harness.exchange.predictions_request import PredictionsRequest
 from harness.exchange.result_checks import find_fault
 from harness.records import provenance
 from harness.records.record import Record
@@ -38,22 +42,36 @@ class Imported:
     suite: str
     written: int
     same: int
+    remarks: tuple[str, ...] = ()
+    """What was assumed or left out for predictions, and which metrics failed."""
 
 
-def import_from(program: str, paths: Sequence[Path], store: Store, suite: str | None = None) -> Imported:
+def import_from(
+    program: str,
+    paths: Sequence[Path],
+    store: Store,
+    suite: str | None = None,
+    predictions: PredictionsRequest | None = None,
+) -> Imported:
     """Import the files of a program, which an importer of that name can read; see `import_results`.
 
-    `suite` is by default the importer's name. Raises PluginNotFound, PluginBroken or OptionError if there is
-    no such importer.
+    `suite` is by default the importer's name, and `predictions` says more of files of predictions. Raises
+    PluginNotFound, PluginBroken or OptionError if there is no such importer.
     """
     part = Resolver().resolve("importers", parse_short(program), "import")
     if part.problem or part.missing:
         raise PluginBroken(str(part.problem or part.missing))
-    return import_results(part.plugin, part.object, paths, store, part.plugin if suite is None else suite)
+    place = part.plugin if suite is None else suite
+    return import_results(part.plugin, part.object, paths, store, place, predictions)
 
 
 def import_results(
-    name: str, importer: Importer, paths: Sequence[Path], store: Store, suite: str
+    name: str,
+    importer: Importer | PredictionsImporter,
+    paths: Sequence[Path],
+    store: Store,
+    suite: str,
+    predictions: PredictionsRequest | None = None,
 ) -> Imported:
     """Read files (or folders of them) with the importer of that name and write a record per result.
 
@@ -65,6 +83,12 @@ def import_results(
         raise SuiteError(
             f"--suite {suite!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or a "
             "digit, at most 100 of them"
+        )
+    if ask(importer, "gives_predictions"):
+        return _import_predictions(name, importer, paths, store, suite, predictions)
+    if predictions is not None and (given := predictions.first_given()):
+        raise OptionError(
+            f"{given}: is for predictions per sample, and importer '{name}' reads finished numbers"
         )
     if not (isinstance(importer, Importer) and isinstance(importer.suffix, str)):
         raise PluginBroken(f"importer '{name}' states no `suffix` of its files, such as '.json'")
@@ -106,6 +130,25 @@ def import_results(
         cells[canonical_json(record.coordinates)] = cell
     store.write_manifest(_lay_out_suite(store, suite, name, list(cells.values())), list(cells.values()))
     return Imported(suite, len(new), same)
+
+
+def _import_predictions(
+    name: str,
+    importer: Any,
+    paths: Sequence[Path],
+    store: Store,
+    suite: str,
+    request: PredictionsRequest | None,
+) -> Imported:
+    """Import predictions with an importer of these, and say what became of the files."""
+    from harness.exchange.predictions_importing import import_predictions
+
+    files = import_predictions(name, importer, paths, store, suite, request)
+    told = dict.fromkeys(
+        text for one in files for text in (*one.record.remarks, *one.record.failures.values())
+    )
+    new = sum(one.new for one in files)
+    return Imported(suite, new, len(files) - new, tuple(told))
 
 
 def _read_results(name: str, importer: Importer, path: Path) -> list[tuple[Path, ImportedResult]]:

@@ -1,0 +1,31 @@
+"""What a user says of files of predictions, beside their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class PredictionsRequest:
+    """What a user says of files of predictions: names for tables, metrics, and where targets are."""
+
+    model: str | None = None
+    """The model's name in tables; by default the file's, as it must be for several files."""
+    dataset: str | None = None
+    """The data set's name in tables; by default that of `targets`, else the suite's."""
+    metrics: Sequence[str] = ()
+    """References of metrics; by default those of the suite's own records on the data set, else top1."""
+    targets: str | None = None
+    """A data set that has the samples by their ids."""
+    split: str | None = None
+    protocol: str | None = None
+    made_by: str | None = None
+    """What made the predictions."""
+    seed: int = 0
+
+    def first_given(self) -> str | None:
+        """Return the first option that was given, as the command line writes it."""
+        flags = {"metrics": "metric", "made_by": "made-by"}
+        given = (f.name for f in fields(self) if getattr(self, f.name) != f.default)
+        return next((f"--{flags.get(name, name)}" for name in given), None)
