@@ -47,6 +47,8 @@ class ScoreColumns:
     columns: Sequence[str]
     kind: Literal["logits", "probabilities"] | None
     classes: Sequence[str] | None = None
+    listed: bool = False
+    """Whether one column or array holds the scores of all classes."""
 
 
 def find_columns(there: Sequence[str], given: ColumnNames, file: Path) -> dict[str, str | None]:
@@ -62,17 +64,18 @@ def find_columns(there: Sequence[str], given: ColumnNames, file: Path) -> dict[s
 def find_score_columns(there: Sequence[str], given: ColumnNames, file: Path) -> ScoreColumns | None:
     """Return the columns of scores, or None. Raises DataError as `find_columns`, and for missing numbers among them."""
     kinds: tuple[Literal["logits", "probabilities"], ...] = ("logits", "probabilities")
-    for kind in kinds:
-        if (named := getattr(given, kind)) is not None:
-            return _match_named(there, named, kind, file)
+    for asked in kinds:
+        if (named := getattr(given, asked)) is not None:
+            return _match_named(there, named, asked, file)
     single: list[ScoreColumns] = []
     for what in ("logits", "probabilities", "scores"):
         column = _find_one(there, None, what, file)
         if column is not None:
-            single.append(ScoreColumns([column], None if what == "scores" else what))  # type: ignore[arg-type]
+            kind = next((kind for kind in kinds if kind == what), None)
+            single.append(ScoreColumns([column], kind, listed=True))
     several = [
-        _order([(name, end[1]) for name in there if (end := PREFIXES[kind].fullmatch(name))], kind, file)
-        for kind in kinds
+        _order([(name, end[1]) for name in there if (end := pattern.fullmatch(name))], which, file)
+        for which, pattern in PREFIXES.items()
     ]
     found = [*single, *(columns for columns in several if columns is not None)]
     if len(found) > 1:
@@ -98,7 +101,7 @@ def _match_named(
     there: Sequence[str], named: str, kind: Literal["logits", "probabilities"], file: Path
 ) -> ScoreColumns:
     if named in there:
-        return ScoreColumns([named], kind)
+        return ScoreColumns([named], kind, listed=True)
     if "*" not in named:
         raise DataError(f"{file}: no column '{named}'{did_you_mean(named, there)}")
     before, _, after = named.partition("*")

@@ -46,17 +46,19 @@ class Columns:
             raise DataError(f"{self.file}: {name} of the shape {array.shape}: expected one for each sample")
         return list(array.tolist())
 
-    def read_scores(self, names: Sequence[str]) -> NDArray[Any]:
-        """Return numbers N×C of one column with a list in each row, or of a column for each class."""
-        if self.table is None:
-            return (
-                self.arrays[names[0]]
-                if len(names) == 1
-                else np.stack([self.arrays[n] for n in names], axis=1)
-            )
-        if len(names) > 1:
-            return _read_class_columns(self, names)
-        return _read_list_column(self, names[0])
+    def read_scores(self, names: Sequence[str], listed: bool) -> NDArray[Any]:
+        """Return numbers N×C of one column with all of a sample's (`listed`), or of a column for each class."""
+        if self.table is not None:
+            return _read_list_column(self, names[0]) if listed else _read_class_columns(self, names)
+        if listed:
+            return self.arrays[names[0]]
+        arrays = [self.arrays[name] for name in names]
+        for name, array in zip(names, arrays, strict=True):
+            if array.shape != (len(arrays[0]),):
+                raise DataError(
+                    f"{self.file}: '{name}' of the shape {array.shape}: expected {len(arrays[0])} numbers, as '{names[0]}' has"
+                )
+        return np.stack(arrays, axis=1)
 
     def read_class_names(self) -> list[str] | None:
         """Return the array `class_names` of an npz file, or None."""

@@ -97,7 +97,7 @@ class PredictionFiles:
         found = find_score_columns(columns.names, self.names, file)
         if found is None:
             return None, "logits", None
-        scores = columns.read_scores(found.columns)
+        scores = columns.read_scores(found.columns, found.listed)
         if scores.ndim != 2:
             raise DataError(
                 f"{file}: {found.columns[0]} of the shape {scores.shape}: expected samples × classes"
