@@ -90,7 +90,7 @@ def match_predictions(found: ImportedPredictions, file: Path, truth: Truth | Non
         )
     assert labels is not None
     if width is None:
-        width = int(max(targets.max(), labels.max())) + 1
+        width = max(2, int(max(targets.max(), labels.max())) + 1)
         remarks.append(f"that there are {width} classes was assumed: the highest label is {width - 1}")
     rows = np.argsort(order, kind="stable") if order is not None else _sort_naturally(ids)
     same = kept is not None and order is not None and len(ids) == len(kept.ids)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,12 +157,13 @@ def _read_class_columns(columns: Columns, names: Sequence[str]) -> NDArray[Any]:
     if columns.text:
         texts = [columns.table[name] for name in names]
         found = [_parse_numbers(columns, name, text) for name, text in zip(names, texts, strict=True)]
-        return _narrow(np.stack(found, axis=1), texts)
+        return _narrow(np.stack(found, axis=1), lambda: _count_digits(texts))
     return np.stack([_to_numbers(columns, name, columns.table[name]) for name in names], axis=1)
 
 
 def _read_list_column(columns: Columns, name: str) -> NDArray[Any]:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     assert columns.table is not None
     column = columns.table[name]
@@ -176,7 +178,7 @@ def _read_list_column(columns: Columns, name: str) -> NDArray[Any]:
         raise DataError(
             f"{columns.file}: column '{name}' is of the type {column.type}: expected a list in each row"
         )
-    lengths = [None if row is None else len(row) for row in column]
+    lengths = pc.list_value_length(column).to_pylist()
     _require_equal_lengths(columns, name, lengths)
     flat = column.combine_chunks().flatten()
     return _to_numbers(columns, name, flat, lengths[0] or 1).reshape(len(lengths), -1)
@@ -197,7 +199,15 @@ def _parse_lists(columns: Columns, name: str) -> NDArray[Any]:
             )
         rows.append(row)
     _require_equal_lengths(columns, name, [len(row) for row in rows])
-    return np.asarray(rows, np.float64)
+    texts = columns.table[name].to_pylist()
+    return _narrow(np.asarray(rows, np.float64), lambda: max(map(len, _find_digits(texts))))
+
+
+def _find_digits(texts: Sequence[str]) -> Iterator[str]:
+    """Yield the significant digits of each number in texts of lists."""
+    for text in texts:
+        for number in re.findall(r"[-+.\deE]+", text):
+            yield re.sub(r"[eE].*$|[-+.]", "", number).lstrip("0")
 
 
 def _require_equal_lengths(columns: Columns, name: str, lengths: Sequence[int | None]) -> None:
@@ -240,22 +250,26 @@ def _parse_numbers(columns: Columns, name: str, text: Any) -> NDArray[np.float64
     return np.array([float(value) for value in text.to_pylist()])
 
 
-def _narrow(numbers: NDArray[np.float64], texts: Sequence[Any]) -> NDArray[Any]:
+def _narrow(numbers: NDArray[np.float64], count_digits: Callable[[], int]) -> NDArray[Any]:
     """Return numbers as float32 if that is what was written: all are float32 exactly, or have too few digits for more."""
-    import pyarrow.compute as pc
-
     with np.errstate(over="ignore"):
         small = numbers.astype(np.float32)
     if not np.isfinite(small[np.isfinite(numbers)]).all():
         return numbers
-    if np.array_equal(small, numbers, equal_nan=True):
-        return small
+    exact = np.array_equal(small, numbers, equal_nan=True)
+    return small if exact or count_digits() <= DIGITS else numbers
+
+
+def _count_digits(texts: Sequence[Any]) -> int:
+    """Return the most significant digits of any number in columns of text."""
+    import pyarrow.compute as pc
+
+    most = 0
     for text in texts:
         digits = pc.replace_substring_regex(text, pattern=r"[eE].*$|[-+.\s]", replacement="")
         digits = pc.replace_substring_regex(digits, pattern=r"^0+", replacement="")
-        if (pc.max(pc.utf8_length(digits)).as_py() or 0) > DIGITS:
-            return numbers
-    return small
+        most = max(most, pc.max(pc.utf8_length(digits)).as_py() or 0)
+    return most
 
 
 def _first_line(error: BaseException) -> str:
