@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.api.keywords import refusing_unknown
 from harness.errors import SuiteError, no_records
@@ -85,6 +85,7 @@ def import_results(
     split: str | None = None,
     protocol: str | None = None,
     seed: int = 0,
+    tags: Mapping[str, Any] | None = None,
     made_by: str | None = None,
 ) -> Imported:
     """Write another program's results (files, or folders of them) into a store as records.
@@ -92,14 +93,14 @@ def import_results(
     `suite` is the one to file them under, by default the program's name. Nothing is written if one of the
     files is wrong. The rest is for predictions per sample: names of `model` and `dataset` in tables, references of
     `metrics`, a data set that has the `targets` by their ids and its `split`, the `protocol` whose records they
-    stand beside, the `seed`, and the program that they were `made_by`.
+    stand beside, the `seed`, the model's `tags`, and the program that they were `made_by`.
     Raises PluginNotFound for an unknown program, DataError for files that can't be read.
     """
     from harness.exchange.importing import import_from
     from harness.exchange.predictions_request import PredictionsRequest
 
     asked = PredictionsRequest(
-        model, dataset, tuple(metrics), targets, split, protocol, made_by=made_by, seed=seed
+        model, dataset, tuple(metrics), targets, split, protocol, made_by=made_by, seed=seed, tags=tags or {}
     )
     place = Store(store or default_store())
     return import_from(program, [Path(file) for file in files], place, suite, asked)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from harness.discovery.reference import parse_value
+from harness.errors import SuiteError
 from harness.exchange.predictions_request import PredictionsRequest
 
 
@@ -31,6 +34,13 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     add("--split", metavar="NAME", help="the split of --targets (default: that for testing)")
     add("--protocol", metavar="NAME", help="the protocol whose records in the suite they stand beside")
     add("--seed", type=int, default=0, metavar="N", help="the seed by which tables average them (default: 0)")
+    add(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a tag of the model, such as standard=true for fits of effective robustness; may be repeated",
+    )
     add("--made-by", metavar="TEXT", help="the program that made them, for the record")
 
 
@@ -45,4 +55,12 @@ def read_request(given: argparse.Namespace) -> PredictionsRequest:
         protocol=given.protocol,
         made_by=given.made_by,
         seed=given.seed,
+        tags=dict(_read_tag(text) for text in given.tag),
     )
+
+
+def _read_tag(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise SuiteError(f"--tag {text}: expected KEY=VALUE, like standard=true")
+    return key.strip(), parse_value(value)

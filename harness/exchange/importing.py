@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Imported:
     suite: str
     written: int
     same: int
-    remarks: tuple[str, ...] = ()
+    remarks: list[str] = field(default_factory=list)
     """What was assumed or left out for predictions, and which metrics failed."""
 
 
@@ -148,7 +148,7 @@ def _import_predictions(
         text for one in files for text in (*one.record.remarks, *one.record.failures.values())
     )
     new = sum(one.new for one in files)
-    return Imported(suite, new, len(files) - new, tuple(told))
+    return Imported(suite, new, len(files) - new, list(told))
 
 
 def _read_results(name: str, importer: Importer, path: Path) -> list[tuple[Path, ImportedResult]]:

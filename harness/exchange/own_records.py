@@ -29,6 +29,12 @@ class Neighbours:
         shared = self.records[0].coordinates if self.records else {}
         return {k: v for k, v in shared.items() if k in ("experiment", "protocol", "dataset")}
 
+    @property
+    def data_tags(self) -> dict[str, Any]:
+        """The tags of the data set."""
+        tags = self.records[0].tags if self.records else {}
+        return {k: v for k, v in tags.items() if k.startswith("dataset.")}
+
     def find_truth(self, store: Store, ids: Sequence[str] | None) -> tuple[Truth, Record] | None:
         """Return the samples of the record that has exactly these ids, else those of the first that has any."""
         wanted = None if ids is None else set(ids)
@@ -67,7 +73,7 @@ def find_neighbours(
         record = store.read(cell["id"])
         if record is not None and record.status == "ok":
             # the plan's labels count: another suite may have made the record
-            record.coordinates = dict(at)
+            record.coordinates, record.tags = dict(at), dict(cell.get("tags") or {})
             found.setdefault((at["experiment"], at["protocol"]), []).append(record)
     if len(found) > 1:
         several = " and ".join(f"'{p}' of experiment '{e}'" for e, p in found)

@@ -146,6 +146,7 @@ class _Import:
                 f"{known.provenance['imported']['file']}, imported before: give one of them another --model; "
                 "nothing was written"
             )
+        record.tags = self.beside.data_tags | {f"model.{k}": v for k, v in self.asked.tags.items()}
         self._describe(record, own, matched)
         record.provenance = {
             "started": started,

@@ -119,6 +119,7 @@ def _measure_again(store: Store, record: Record, at: Mapping[str, Any], parts: S
     again, result = build_predictions_record(importer, at, record.suite, matched, parts, said)
     for kind in ("dataset", "protocol"):
         again.cell[kind] = record.cell[kind]
+    again.tags = dict(record.tags)
     again.provenance = {**record.provenance, "measured": {"ended": provenance.now(), "from": record.id}}
     store.write(again, result.samples, evidence=result.evidence or None)
     return again

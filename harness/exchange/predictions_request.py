@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,11 @@ class PredictionsRequest:
     made_by: str | None = None
     """What made the predictions."""
     seed: int = 0
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    """The model's tags, by which summaries choose it: `standard` for fits of effective robustness."""
 
     def first_given(self) -> str | None:
         """Return the first option that was given, as the command line writes it."""
-        flags = {"metrics": "metric", "made_by": "made-by"}
-        given = (f.name for f in fields(self) if getattr(self, f.name) != f.default)
+        flags, plain = {"metrics": "metric", "made_by": "made-by", "tags": "tag"}, PredictionsRequest()
+        given = (f.name for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name))
         return next((f"--{flags.get(name, name)}" for name in given), None)
