@@ -36,6 +36,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="N", help="the seed by which tables average them (default: 0)")
     add(
         "--tag",
+        dest="tags",
         action="append",
         default=[],
         metavar="KEY=VALUE",
@@ -55,7 +56,7 @@ def read_request(given: argparse.Namespace) -> PredictionsRequest:
         protocol=given.protocol,
         made_by=given.made_by,
         seed=given.seed,
-        tags=dict(_read_tag(text) for text in given.tag),
+        tags=dict(_read_tag(text) for text in given.tags),
     )
 
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+WORDS = (("the model", "the file"), ("outputs", "columns"), ("output", "column"))
+"""What the matching of classes says of a model, and what it means for a file."""
+
+
 @dataclass(frozen=True)
 class Truth:
     """The samples that predictions are matched with: those of a data set, or of the harness's own record."""
@@ -181,9 +185,9 @@ def _align(
 
 def _reword(text: str) -> str:
     """Return a statement about a model's outputs as one about the file's columns."""
-    return text.replace("the outputs of the model", "the columns of the file").replace(
-        "the model's", "the file's"
-    )
+    for model, file in WORDS:
+        text = text.replace(model, file)
+    return text
 
 
 Labels = tuple["NDArray[np.int64] | None", "NDArray[np.int64] | None"]

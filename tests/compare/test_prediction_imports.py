@@ -342,7 +342,8 @@ def test_columns_are_matched_with_the_classes_by_name(own, tmp_path):
     wrong = pd.DataFrame(data).rename(columns={"logit_two": "logit_tow"})
     wrong.to_parquet(path)
     with pytest.raises(
-        DataError, match="has no output for 1 of the data set's 10 classes, 'two'; did you mean 'tow'"
+        DataError,
+        match="the file has no column for 1 of the data set's 10 classes, 'two'; did you mean 'tow'",
     ):
         fetch(path, store, targets="digits", model="n")
 
