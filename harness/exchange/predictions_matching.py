@@ -185,9 +185,10 @@ def _align(
 
 def _reword(text: str) -> str:
     """Return a statement about a model's outputs as one about the file's columns."""
+    parts = re.split(r"((?<=[\s(])'[^']*'(?=[\s.,;:?)]|$))", text)  # names in quotes stay as they are
     for model, file in WORDS:
-        text = text.replace(model, file)
-    return text
+        parts[::2] = [part.replace(model, file) for part in parts[::2]]
+    return "".join(parts)
 
 
 Labels = tuple["NDArray[np.int64] | None", "NDArray[np.int64] | None"]
