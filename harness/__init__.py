@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from harness.errors import did_you_mean as did_you_mean
     from harness.exchange.contract import ImportedPart as ImportedPart
     from harness.exchange.contract import ImportedResult as ImportedResult
+    from harness.exchange.contract import UnreadRow as UnreadRow
     from harness.exchange.importing import Imported as Imported
     from harness.exchange.merging import MergeResult as MergeResult
     from harness.exchange.predictions_contract import ImportedPredictions as ImportedPredictions

@@ -74,10 +74,13 @@ def merge(into: str | Path, *sources: str | Path, tolerance: float = 0.0) -> Mer
 
 @refusing_unknown()
 def import_results(
-    program: str,
     *files: str | Path,
+    importer: str | None = None,
     store: str | Path | None = None,
     suite: str | None = None,
+    source: str | None = None,
+    commit: str | None = None,
+    date: str | None = None,
     model: str | None = None,
     dataset: str | None = None,
     metrics: Sequence[str] = (),
@@ -88,19 +91,25 @@ def import_results(
     tags: Mapping[str, Any] | None = None,
     made_by: str | None = None,
 ) -> Imported:
-    """Write another program's results (files, or folders of them) into a store as records.
+    """Write other programs' results (files, or folders of them) into a store as records.
 
-    `suite` is the one to file them under, by default the program's name. Nothing is written if one of the
-    files is wrong. The rest is for predictions per sample: names of `model` and `dataset` in tables, references of
+    Each file goes to the importer that recognises it, or all go to `importer` (`table?model=Network` with
+    options), whose name may also stand before the files. `suite` is the one to file them under, by default the
+    importer's name; `source`, `commit` and `date` say where they are from. Nothing is written if one of the files can't
+    be read; rows that can't are in `.left_out`.
+
+    The rest is for predictions per sample: names of `model` and `dataset` in tables, references of
     `metrics`, a data set that has the `targets` by their ids and its `split`, the `protocol` whose records they
-    stand beside, the `seed`, the model's `tags`, and the program that they were `made_by`.
-    Raises PluginNotFound for an unknown program, DataError for files that can't be read.
+    stand beside, the `seed`, the model's `tags`, and the program that they were `made_by`. Raises PluginNotFound
+    for an unknown importer, DataError for files that can't be read.
     """
-    from harness.exchange.importing import import_from
+    from harness.exchange.importing import Origin, import_files
     from harness.exchange.predictions_request import PredictionsRequest
+    from harness.exchange.recognising import split_program
 
+    program, paths = split_program(files, importer)
+    origin = Origin(source, commit, date)
     asked = PredictionsRequest(
         model, dataset, tuple(metrics), targets, split, protocol, made_by=made_by, seed=seed, tags=tags or {}
     )
-    place = Store(store or default_store())
-    return import_from(program, [Path(file) for file in files], place, suite, asked)
+    return import_files(paths, Store(store or default_store()), suite, program, origin, asked)

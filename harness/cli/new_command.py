@@ -35,7 +35,7 @@ def main(given: argparse.Namespace) -> int:
     run = {"suite": names.plugin, "listener": f"try.toml --listen {names.plugin}"}
     last = f"harness run {run.get(names.kind, 'try.toml')}"
     if names.kind == "importer":
-        last = f"harness import {names.plugin} example.csv"
+        last = "harness import example.csv"
     article = "an" if names.kind[0] in "aeiou" else "a"
     print(f"{names.plugin}: {article} {names.kind} in {folder}")
     for step in (f"cd {folder}", *steps, last):

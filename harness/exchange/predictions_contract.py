@@ -1,11 +1,14 @@
-"""What an importer of predictions offers: what another program's model said about each sample."""
+"""What an importer of predictions offers: what another program's model said about each sample.
+
+Such an importer (`harness.exchange.contract.Importer`) states `gives_predictions = True`. The core makes a record of
+each file: it matches samples and classes, computes its own metrics, and keeps samples and evidence.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,21 +37,3 @@ class ImportedPredictions:
     """How messages call the rows, and the number of the first one: lines of a CSV file begin below its header."""
     remarks: Sequence[str] = ()
     """What was assumed in reading the file."""
-
-
-@runtime_checkable
-class PredictionsImporter(Protocol):
-    """Reads predictions per sample, by the entry-point group `harness.importers`.
-
-    The core makes a record of each file: it matches samples and classes, computes its own metrics, and keeps
-    samples and evidence.
-    """
-
-    gives_predictions: ClassVar[bool]
-    """True, which tells it from an importer of finished numbers."""
-    suffixes: ClassVar[Sequence[str]]
-    """The suffixes of the files to read in a folder that is given, such as `.npz`."""
-
-    def read(self, file: Path) -> Sequence[ImportedPredictions]:
-        """Return what the file holds. Raises DataError, starting with its path, for any other file."""
-        ...

@@ -26,9 +26,10 @@ from harness.errors import (
     interrupts,
     reason_of,
 )
+from harness.exchange.contract import Importer, suffixes
 from harness.exchange.imported_cells import keep_imported
 from harness.exchange.own_records import Neighbours, find_neighbours
-from harness.exchange.predictions_contract import ImportedPredictions, PredictionsImporter
+from harness.exchange.predictions_contract import ImportedPredictions
 from harness.exchange.predictions_matching import Matched, Truth, match_predictions
 from harness.exchange.predictions_records import build_predictions_record, resolve_predictions_metrics
 from harness.exchange.predictions_request import PredictionsRequest
@@ -36,6 +37,7 @@ from harness.inference.classes import Classes
 from harness.inference.splits import find_test_split
 from harness.records import provenance
 from harness.records.record import Record, describe_part
+from harness.records.redaction import redact
 from harness.records.store import Store
 
 PROTOCOL = "classification"
@@ -63,7 +65,7 @@ class _Data:
 
 def import_predictions(
     name: str,
-    importer: PredictionsImporter,
+    importer: Importer,
     files: Sequence[Path],
     store: Store,
     suite: str,
@@ -193,28 +195,33 @@ class _Import:
             "digest": bytes_digest(file),
             "at": provenance.now(),
         }
-        return facts | ({"made_by": self.asked.made_by} if self.asked.made_by else {})
+        said = {name: getattr(self.asked, name) for name in ("made_by", "source", "commit", "date")}
+        return facts | {name: str(redact(text)) for name, text in said.items() if text}
 
 
-def _list_files(importer: PredictionsImporter, path: Path) -> list[Path]:
+def _list_files(importer: Importer, path: Path) -> list[Path]:
     if not path.exists():
         raise DataError(f"{path}: no such file")
     if not path.is_dir():
         return [path]
-    found = sorted(f for f in path.iterdir() if f.is_file() and f.suffix.lower() in importer.suffixes)
+    ends = suffixes(importer)
+    found = sorted(f for f in path.iterdir() if f.is_file() and f.name.lower().endswith(ends))
     if not found:
-        raise DataError(f"{path}: no file of predictions in it: expected {', '.join(importer.suffixes)}")
+        raise DataError(f"{path}: no file of predictions in it: expected {', '.join(ends)}")
     return found
 
 
-def _read(name: str, importer: PredictionsImporter, file: Path) -> Sequence[ImportedPredictions]:
+def _read(name: str, importer: Importer, file: Path) -> Sequence[ImportedPredictions]:
     """Return what a file holds. Raises PluginBroken if the importer itself fails."""
     try:
-        return list(importer.read(file))
+        found: list[Any] = list(importer.read(file))
     except BaseException as error:  # an importer may raise anything
         if isinstance(error, HarnessError) or interrupts(error):
             raise
         raise PluginBroken(f"{file}: importer '{name}' failed: {reason_of(error)}") from error
+    if not all(isinstance(one, ImportedPredictions) for one in found):
+        raise PluginBroken(f"{file}: importer '{name}' read {found!r:.80}: expected ImportedPredictions")
+    return found
 
 
 def _open_data(resolver: Resolver, asked: PredictionsRequest, suite: str) -> _Data:

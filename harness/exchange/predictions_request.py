@@ -23,6 +23,10 @@ class PredictionsRequest:
     protocol: str | None = None
     made_by: str | None = None
     """What made the predictions."""
+    source: str | None = None
+    """The address or repository that they are from."""
+    commit: str | None = None
+    date: str | None = None
     seed: int = 0
     tags: Mapping[str, Any] = field(default_factory=dict)
     """The model's tags, by which summaries choose it: `standard` for fits of effective robustness."""
@@ -30,5 +34,10 @@ class PredictionsRequest:
     def first_given(self) -> str | None:
         """Return the first option that was given, as the command line writes it."""
         flags, plain = {"metrics": "metric", "made_by": "made-by", "tags": "tag"}, PredictionsRequest()
-        given = (f.name for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name))
+        general = ("source", "commit", "date")  # which finished numbers have, too
+        given = (
+            f.name
+            for f in fields(self)
+            if f.name not in general and getattr(self, f.name) != getattr(plain, f.name)
+        )
         return next((f"--{flags.get(name, name)}" for name in given), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv as csv_module
 import json
 import re
 import zipfile
@@ -69,6 +70,22 @@ class Columns:
     def row(self, index: int) -> str:
         """Return file and row for the beginning of a message."""
         return f"{self.file}: {self.row_word} {self.first_row + index}"
+
+
+def read_names(file: Path) -> list[str]:
+    """Return the names of a file's columns or arrays; none for other files. Raises what reading raises."""
+    end = file.suffix.lower()
+    if end == ".parquet":
+        import pyarrow.parquet as pq
+
+        return list(pq.read_schema(file).names)
+    if end == ".csv":
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            return next(csv_module.reader(stream), [])
+    if end == ".npz":
+        with np.load(file, allow_pickle=False) as found:
+            return list(found.files)
+    return []
 
 
 def read_parquet(file: Path) -> Columns:

@@ -10,7 +10,14 @@ import numpy as np
 
 from harness import DataError, ImportedPredictions, OptionError
 from harness_importers.prediction_columns import ColumnNames, find_columns, find_score_columns
-from harness_importers.prediction_tables import Columns, read_arrays, read_csv, read_json_list, read_parquet
+from harness_importers.prediction_tables import (
+    Columns,
+    read_arrays,
+    read_csv,
+    read_json_list,
+    read_names,
+    read_parquet,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,8 +48,7 @@ class PredictionFiles:
     """
 
     gives_predictions: ClassVar[bool] = True
-    suffix: ClassVar[str] = ".csv"
-    suffixes: ClassVar[Sequence[str]] = (".parquet", ".csv", ".npz", ".npy")
+    suffix: ClassVar[str | tuple[str, ...]] = (".csv", ".parquet", ".npz", ".npy")
     example: ClassVar[str] = (
         "id,target,logit_cat,logit_dog\na.png,cat,2.5,-1\nb.png,dog,0.5,1.25\nc.png,dog,1.5,0.75\n"
     )
@@ -66,6 +72,14 @@ class PredictionFiles:
         self.ids_file, self.targets_file = ids_file, targets_file
         self.class_names = class_names
 
+    @staticmethod
+    def recognise(file: Path) -> bool:
+        """Return whether a file has columns of predicted labels or scores, and of ids or targets, by their usual names."""
+        names = read_names(file)
+        found = find_columns(names, ColumnNames(), file)
+        scored = found["prediction"] or find_score_columns(names, ColumnNames(), file)
+        return bool(scored and (found["id"] or found["target"]))
+
     def read(self, file: Path) -> Sequence[ImportedPredictions]:
         """Return the file's predictions. Raises DataError in one line, starting with the file's path."""
         suffix = file.suffix.lower()
@@ -73,7 +87,7 @@ class PredictionFiles:
             return [self._read_bare(file)]
         readers = {".parquet": read_parquet, ".pq": read_parquet, ".csv": read_csv, ".npz": read_arrays}
         if suffix not in readers:
-            raise DataError(f"{file}: expected one of {', '.join((*self.suffixes, '.json'))}")
+            raise DataError(f"{file}: expected one of {', '.join((*self.suffix, '.json'))}")
         return [self._gather(readers[suffix](file), file)]
 
     def _gather(self, columns: Columns, file: Path) -> ImportedPredictions:

@@ -18,7 +18,7 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_short
 from harness.errors import DataError, OptionError
 from harness.exchange.imported_cells import make_imported_job
-from harness.exchange.importing import import_results
+from harness.exchange.predictions_importing import import_predictions
 from harness.exchange.predictions_request import PredictionsRequest
 from harness.records.store import Store
 from harness_importers.prediction_columns import ColumnNames, find_columns, find_score_columns
@@ -103,7 +103,7 @@ def test_a_round_trip_gives_the_metrics_of_the_own_run(kind, drawn):
             path, options = write_columns(where, ids[rows], targets[rows], logits[rows], names, kind)
             store = Store(where / "store")
             asked = PredictionsRequest(metrics=METRICS)
-            import_results("predictions", PredictionFiles(**options), [path], store, "s", asked)
+            import_predictions("predictions", PredictionFiles(**options), [path], store, "s", asked)
             (record,) = store.records()
             samples = store.samples(record.id)
             found.append((record.id, record.metrics))
@@ -130,7 +130,7 @@ def test_labels_give_what_the_scores_give(drawn):
         labels.to_parquet(path)
         store = Store(Path(place) / "store")
         asked = PredictionsRequest(metrics=("top1", "mean_per_class", "nll", "brier"))
-        import_results("predictions", PredictionFiles(), [path], store, "s", asked)
+        import_predictions("predictions", PredictionFiles(), [path], store, "s", asked)
         (record,) = store.records()
     assert record.metrics == {name: own.metrics[name] for name in ("top1", "mean_per_class")}
     assert "evidence" not in record.files

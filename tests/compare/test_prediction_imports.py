@@ -11,8 +11,9 @@ from harness import Predictions
 from harness.cli import main
 from harness.comparing.evidence import SampleTables, gather_evidence
 from harness.errors import DataError, OptionError, StoreError, SuiteError
-from harness.exchange.importing import import_results
+from harness.exchange.importing import file_predictions
 from harness.exchange.predictions_request import PredictionsRequest
+from harness.exchange.recognising import NamedImporter
 from harness.records.store import Store
 from harness_importers.predictions import PredictionFiles
 
@@ -25,7 +26,9 @@ IDS = ["s1", "s2", "s9", "s10"]
 def fetch(path, store, suite="own", options=None, **asked):
     """The record of a file after its import."""
     importer = PredictionFiles(**(options or {}))
-    done = import_results("predictions", importer, [path], store, suite, PredictionsRequest(**asked))
+    done = file_predictions(
+        NamedImporter("predictions", importer), [path], store, suite, PredictionsRequest(**asked)
+    )
     plan = store.manifest(suite)
     name = asked.get("model", path.name.partition(".")[0])
     cells = [c for c in plan["cells"] if c["at"]["model"] == name and c["at"]["seed"] == asked.get("seed", 0)]

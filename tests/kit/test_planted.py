@@ -122,6 +122,8 @@ FAULTS = [
     ("executors", "SwapsRecords", "executes", "its own record"),
     ("importers", "NoDirections", "reads", "directions.top1: expected whether larger is better"),
     ("importers", "NewSeeds", "reads", "the same results when the file is read again.*found 1 new"),
+    ("importers", "KnowsNotItsOwn", "recognises", "`recognise` to return True for its example; found False"),
+    ("importers", "KnowsAll", "recognises", "`recognise` to return False for an empty file; found True"),
     ("importers", "Crashes", "refuses", "for an empty file; found JSONDecodeError"),
     ("importers", "NamesNoFile", "refuses", "starts with the file's path"),
     ("protocols", "ForgetsTheGenerator", "continues after a kill", "after a kill at step.*random generators"),
