@@ -14,7 +14,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     group = parser.add_argument_group(
         "predictions per sample",
-        "harness import 'predictions?id=file&logits=score_*' FILE names columns that are not found by themselves",
+        "--as 'predictions?id=file&logits=score_*' names columns that are not found by themselves",
     )
     add = group.add_argument
     add("--model", metavar="NAME", help="the model's name in tables (default: the file's)")

@@ -372,3 +372,31 @@ def test_the_command_says_what_was_assumed(csv, store, capsys):
         main(["import", "clip_benchmark", str(results), "--store", str(store.path), "--metric", "top1"]) == 2
     )
     assert "--metric: is for predictions per sample" in capsys.readouterr().err
+
+
+def test_predictions_are_found_by_their_columns(csv, store, tmp_path, capsys):
+    path = csv(table())
+    assert PredictionFiles.recognise(path)
+    assert (
+        main(
+            [
+                "import",
+                str(path),
+                "--store",
+                str(store.path),
+                "--source",
+                "https://e.org/x",
+                "--commit",
+                "ab1",
+            ]
+        )
+        == 0
+    )
+    (record,) = store.records()
+    origin = record.provenance["imported"]
+    assert (origin["from"], origin["source"], origin["commit"]) == ("predictions", "https://e.org/x", "ab1")
+    results = csv(pd.DataFrame({"model": ["a"], "dataset": ["d"], "top1": [0.5]}), "results.csv")
+    assert not PredictionFiles.recognise(results)
+    capsys.readouterr()
+    assert main(["import", str(path), str(results), "--store", str(store.path)]) == 2
+    assert "holds predictions, and others of these files do not" in capsys.readouterr().err
