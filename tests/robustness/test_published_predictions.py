@@ -1,11 +1,14 @@
 """The line of CIFAR-10.1 from imported predictions, sample by sample.
 
-The published predictions (the CIFAR-10.1 repository, `model_predictions/`) are not in this repository: of 8 of the
-30 models it has the accuracies that they give. So the files here are made: labels of as many samples as each model
-had right, in the form of the published files. What is tested is the way from such files to slope and R².
+Of the published predictions (github.com/modestyachts/CIFAR-10.1, `model_predictions/`, 30 models) one file is here:
+`v6_predictions/alexnet_tf_ben_predictions.json` (commit a986f1e), 200 images of each class in the order of the classes.
+Of 8 models the repository has the accuracies that their predictions give. So the other files are made: labels of as
+many samples as each model had right, in the form of the published files. What is tested with these is the way from
+files to slope and R².
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +48,20 @@ def imported(tmp_path_factory):
                 main([*command, "--model", str(model), "--dataset", dataset, "--tag", "standard=true"]) == 0
             )
     return Store(folder / "store"), table
+
+
+def test_a_published_file_gives_the_published_accuracy(tmp_path):
+    targets = np.repeat(np.arange(10), 200)
+    np.save(tmp_path / "targets.npy", targets)
+    importer = f"predictions?targets_file={tmp_path / 'targets.npy'}"
+    file = Path(__file__).parent / "published_predictions" / "alexnet_tf_ben_predictions.json"
+    command = ["import", str(file), "--as", importer, "--store", str(tmp_path / "store"), "--dataset", "v6"]
+    assert main([*command, "--metric", "top1", "--metric", "mean_per_class"]) == 0
+    (record,) = Store(tmp_path / "store").records()
+    assert record.coordinates["model"] == "alexnet_tf_ben_predictions"
+    published_accuracy = published.load_published_table("cifar10_1").loc["alexnet_tf_ben", "cifar10.1-v6"]
+    assert record.metrics == {"top1": 1384 / 2000, "mean_per_class": pytest.approx(1384 / 2000)}
+    assert published_accuracy == pytest.approx(1384 / 2000, abs=1e-12)
 
 
 def test_accuracies_are_the_published_ones(imported):
