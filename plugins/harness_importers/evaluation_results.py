@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ from harness_importers.numbers import BOUNDED, is_higher_better
 
 NO_METRICS = ("alias", "name", "samples", "sample_len", "sample_count")
 """What stands among a task's metrics and is none."""
+
+LARGEST = int(sys.float_info.max)
 
 STDERR = re.compile(r"(.+)_stderr(_\w+)?")
 CACHED = re.compile(r".*models--([^/]+)--([^/]+)/snapshots/([0-9a-f]+)/?")
@@ -35,7 +38,8 @@ def _read_tasks(
 ) -> Iterator[ImportedResult | UnreadRow]:
     model, settings = describe_model(content)
     for task, table in results.items():
-        groups = table_of(content, "group_subtasks").get(task)
+        of = table_of(content, "group_subtasks").get(task)
+        groups = of if isinstance(of, list) else []
         metrics, stderr = {}, {}
         for key, value in table.items():
             name = key.removesuffix(",none")
@@ -49,6 +53,10 @@ def _read_tasks(
             better = better if isinstance(better, bool) else is_higher_better(name.partition(",")[0])
             if better is None:
                 yield UnreadRow(f"results.{task}.{key}: it doesn't say whether a larger value is better")
+            elif isinstance(value, int) and abs(value) > LARGEST:
+                yield UnreadRow(
+                    f"results.{task}.{key}: expected a number that a float can hold, found {value!r:.60}"
+                )
             else:
                 metrics[name] = (float(value), better)
         if not metrics:
@@ -82,7 +90,7 @@ def _read_tasks(
                 "task version": table_of(content, "versions").get(task),
                 "program version": content.get("lm_eval_version") or content.get("lmms_eval_version"),
                 "program commit": content.get("git_hash"),
-                **({"mean over": list(groups)} if groups else {}),
+                **({"mean over": groups} if groups else {}),
             },
             written={name: repr(value) for name, (value, _) in metrics.items()},
             origin=_tell_date(content.get("date")),

@@ -118,5 +118,8 @@ def _have_mean(values: list[Any], mean: float) -> bool:
     """Return whether all values are numbers and their mean is that of the whole."""
     if not values or not all(isinstance(v, int | float) for v in values):
         return False
-    own = math.fsum(values) / len(values)
-    return abs(own - mean) <= 1e-9 * max(1.0, math.fsum(map(abs, values)) / len(values))
+    try:
+        own, size = (math.fsum(numbers) / len(values) for numbers in (values, map(abs, values)))
+    except OverflowError:
+        return False
+    return abs(own - mean) <= 1e-9 * max(1.0, size)

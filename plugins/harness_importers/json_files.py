@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ def read_json(file: Path) -> Any:
 
 def peek_object(file: Path) -> dict[str, Any]:
     """Return the object in a JSON file, or the first of a list of them; empty if it holds none."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return {}
+    return _peek_object(file, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=1)  # several importers look at a file, one after another
+def _peek_object(file: Path, changed: int, size: int) -> dict[str, Any]:
     try:
         content = read_json(file)
     except DataError:

@@ -157,6 +157,8 @@ def _build_result(
         metrics[key] = to_fraction(number) if in_percent else float(number)
         fractions |= {key} if in_percent or BOUNDED.fullmatch(name) else set()
         remarks += [f"{key}: {number} was read as a percentage"] if in_percent else []
+        if "±" in metric["value"]:
+            notes[f"{key}: deviation"] = metric["value"].partition("±")[2].strip()
         if metric.get("verified") == "true":
             notes["verified by the Hub"] = True
     if not numbers:
@@ -185,7 +187,7 @@ def _read_value(name: str, value: Any) -> tuple[Decimal | None, bool]:
         raise ValueError("no 'value'")
     if not isinstance(value, str):
         raise ValueError(f"expected a number, found {value!r:.60}")
-    text = value.strip()
+    text = value.partition("±")[0].strip()
     number = parse_number(text.removesuffix("%"))
     in_percent = text.endswith("%")
     if number is None or not BOUNDED.fullmatch(name):

@@ -34,12 +34,25 @@ def read_table(
 
 def peek_columns(file: Path) -> list[str]:
     """Return the names of a table's columns from a look at it; empty if it can't be read."""
+    ending = file.suffix.lower()
+    if ending in PARQUET:
+        return _peek_parquet(file)
+    if ending not in EXCEL:
+        return peek_header(file)
     try:
-        if file.suffix.lower() in (*PARQUET, *EXCEL):
-            return read_table(file, None, None, None)[0]
+        return _read_excel(file, None)[0]
     except DataError:
         return []
-    return peek_header(file)
+
+
+def _peek_parquet(file: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return [str(name) for name in pq.read_schema(file).names]
+    except (pa.ArrowException, OSError):
+        return []
 
 
 def _read_parquet(file: Path) -> tuple[list[str], Iterator[Row | UnreadRow]]:

@@ -36,7 +36,7 @@ model-index:
   - task: {type: automatic-speech-recognition}
     dataset: {name: Speech, type: speech}
     metrics:
-    - {type: wer, value: 12.30}
+    - {type: wer, value: 12.30 ± 1.2}
     - {type: zorp, value: 3}
     - {type: accuracy, value: high}
   - task: {type: text-classification}
@@ -71,12 +71,15 @@ def test_a_card(run_import, tmp_path, store):
     assert cifar.notes["verified by the Hub"] is True
     assert cifar.provenance["imported"]["source"] == "https://example.org/board"
     assert found["Speech"].metrics == {"wer": 12.3}
+    assert found["Speech"].notes == {"wer: deviation": "1.2", "as written": {"wer": "12.30"}}
     assert found["Text"].metrics == {"accuracy": 0.8125, "f1": 0.795, "F1 macro": 0.7}
     assert "accuracy: 81.25 was read as a percentage" in found["Text"].remarks
 
 
 def test_a_second_value_is_named(run_import, tmp_path):
-    card = CARD.replace("{type: wer, value: 12.30}", "{type: wer, value: 12.3}\n    - {type: wer, value: 13}")
+    card = CARD.replace(
+        "{type: wer, value: 12.30 ± 1.2}", "{type: wer, value: 12.3}\n    - {type: wer, value: 13}"
+    )
     assert (
         "line 30: my-net: Speech: wer: a second value, 13, beside 12.3"
         in run_import(write(tmp_path, card))[2]
