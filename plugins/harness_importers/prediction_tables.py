@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv as csv_module
 import json
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,12 @@ class Columns:
         if name is None:
             return None
         if self.table is not None:
-            values: list[Any] = self.table[name].to_pylist()
+            try:
+                values: list[Any] = self.table[name].to_pylist()
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{self.file}: column '{name}' holds text that is not UTF-8: {error}"
+                ) from None
             return values
         array = self.arrays[name]
         if array.ndim != 1:
@@ -95,7 +99,7 @@ def read_parquet(file: Path) -> Columns:
 
     try:
         table = pq.ParquetFile(file).read()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: not a Parquet file that can be read: {_first_line(error)}") from None
     return Columns(file, table.column_names, {}, table)
 
@@ -132,7 +136,9 @@ def read_arrays(file: Path) -> Columns:
             arrays = {
                 name: _require_plain(_load(found, name, file), file, f"'{name}'") for name in found.files
             }
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except DataError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise almost anything for damaged files
         raise DataError(
             f"{file}: not a file of NumPy arrays that can be read: {_first_line(error)}"
         ) from None

@@ -19,6 +19,7 @@ from harness.discovery.reference import parse_short
 from harness.errors import DataError, OptionError
 from harness.exchange.imported_cells import make_imported_job
 from harness.exchange.predictions_importing import import_predictions
+from harness.exchange.predictions_matching import match_predictions
 from harness.exchange.predictions_request import PredictionsRequest
 from harness.records.store import Store
 from harness_importers.prediction_columns import ColumnNames, find_columns, find_score_columns
@@ -134,6 +135,41 @@ def test_labels_give_what_the_scores_give(drawn):
         (record,) = store.records()
     assert record.metrics == {name: own.metrics[name] for name in ("top1", "mean_per_class")}
     assert "evidence" not in record.files
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """The bytes of a sound file of each kind, by suffix, and a folder to write into."""
+    folder = tmp_path_factory.mktemp("sound")
+    logits = np.linspace(-2, 2, 18, dtype=np.float32).reshape(6, 3)
+    ids, targets = np.array([f"img-{n}" for n in range(6)]), np.arange(6) % 3
+    found = {}
+    for kind in ("csv", "parquet", "npz", "npy"):
+        path, _ = write_columns(folder, ids, targets, logits, "abc", kind)
+        found[path.suffix] = path.read_bytes()
+    return {**found, ".json": b"[[1, 2], [3, 4.5]]"}, folder
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz", ".npy", ".json"])
+@settings(max_examples=60)
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
+    cut=st.floats(0, 1),
+)
+def test_damaged_files_are_refused_in_one_line(suffix, changes, cut, sound):
+    files, folder = sound
+    content = bytearray(files[suffix])
+    for place, byte in changes:
+        content[int(place * len(content))] = byte
+    path = folder / f"damaged{suffix}"
+    path.write_bytes(content if cut > 0.5 else content[: int(2 * cut * len(content))])
+    said = f"{path}: read"
+    try:
+        match_predictions(read(path, array="logits"), path, None)
+    except DataError as error:
+        said = str(error)
+    assert said.startswith(f"{path}: ")
+    assert "\n" not in said
 
 
 # Columns
@@ -262,7 +298,7 @@ def test_faults_of_arrays(tmp_path):
     (tmp_path / "m.json").write_text("[[1, 2], [3]]")
     with pytest.raises(DataError, match=r"m\.json: not a JSON list of equal rows"):
         read(tmp_path / "m.json")
-    with pytest.raises(DataError, match=r"m\.xlsx: expected one of \.parquet, \.csv, \.npz, \.npy, \.json"):
+    with pytest.raises(DataError, match=r"m\.xlsx: expected one of \.csv, \.parquet, \.npz, \.npy, \.json"):
         read(tmp_path / "m.xlsx")
     with pytest.raises(OptionError, match="logits and probabilities are both named"):
         PredictionFiles(logits="a", probabilities="b")
