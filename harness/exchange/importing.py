@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,11 @@ class Imported:
     suite: str
     written: int
     same: int
-    suites: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
+    suites: list[str] = field(default_factory=list)
+    metrics: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     passed: int = 0
-    remarks: tuple[str, ...] = ()
+    remarks: list[str] = field(default_factory=list)
     """What was assumed or left out for predictions per sample, and which of their metrics failed."""
 
 
@@ -107,7 +107,7 @@ def file_predictions(
     told = dict.fromkeys(text for r in records for text in (*r.remarks, *r.failures.values()))
     metrics = dict.fromkeys(name for r in records for name in r.metrics)
     new = sum(one.new for one in files)
-    return Imported(suite, new, len(files) - new, (suite,), tuple(metrics), remarks=tuple(told))
+    return Imported(suite, new, len(files) - new, [suite], list(metrics), remarks=list(told))
 
 
 def _check_suite(suite: str) -> None:
@@ -160,8 +160,8 @@ def _file_results(
         entries = list(cells.values())
         store.write_manifest(lay_out_suite(suite, ", ".join(names), entries, known), entries)
     metrics = dict.fromkeys(m for records in planned.values() for r in records.values() for m in r.metrics)
-    suites = tuple(groups)
-    return Imported(suites[0], len(new), same, suites, tuple(metrics), tuple(left_out), passed)
+    suites = list(groups)
+    return Imported(suites[0], len(new), same, suites, list(metrics), left_out, passed)
 
 
 def _read_plan(store: Store, suite: str, known: dict[str, Record | None]) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ def write_tables(folder, models):
 
 def test_1556_models_on_six_data_sets(tmp_path):
     done = harness.import_results(write_tables(tmp_path / "timm", 1556), store=tmp_path / "store")
-    assert (done.written, done.same, done.left_out) == (9336, 0, ())
+    assert (done.written, done.same, done.left_out) == (9336, 0, [])
     store = Store(tmp_path / "store")
     assert len(store.listing()) == 9336
     assert not list(store.path.rglob(".partial-*"))
