@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from harness.exchange.contract import UnreadRow as UnreadRow
     from harness.exchange.importing import Imported as Imported
     from harness.exchange.merging import MergeResult as MergeResult
+    from harness.exchange.predictions_contract import ImportedPredictions as ImportedPredictions
     from harness.inference.batches import forward_all as forward_all
     from harness.inference.evaluate import align_logits as align_logits
     from harness.inference.evaluate import classification_result as classification_result

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.api.keywords import refusing_unknown
 from harness.api.places import open_place
@@ -86,18 +87,35 @@ def import_results(
     source: str | None = None,
     commit: str | None = None,
     date: str | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    metrics: Sequence[str] = (),
+    targets: str | None = None,
+    split: str | None = None,
+    protocol: str | None = None,
+    seed: int = 0,
+    tags: Mapping[str, Any] | None = None,
+    made_by: str | None = None,
 ) -> Imported:
     """Write other programs' results (files, or folders of them) into a store as records.
 
     Each file goes to the importer that recognises it, or all go to `importer` (`table?model=Network` with
     options), whose name may also stand before the files. `suite` is the one to file them under, by default the
     importer's name; `source`, `commit` and `date` say where they are from. Nothing is written if one of the files can't
-    be read; rows that can't are in `.left_out`. Raises PluginNotFound for an unknown importer, DataError for files
-    that can't be read.
+    be read; rows that can't are in `.left_out`.
+
+    The rest is for predictions per sample: names of `model` and `dataset` in tables, references of
+    `metrics`, a data set that has the `targets` by their ids and its `split`, the `protocol` whose records they
+    stand beside, the `seed`, the model's `tags`, and the program that they were `made_by`. Raises PluginNotFound
+    for an unknown importer, DataError for files that can't be read.
     """
     from harness.exchange.importing import Origin, import_files
+    from harness.exchange.predictions_request import PredictionsRequest
     from harness.exchange.recognising import split_program
 
     program, paths = split_program(files, importer)
     origin = Origin(source, commit, date)
-    return import_files(paths, Store(store or default_store()), suite, program, origin)
+    asked = PredictionsRequest(
+        model, dataset, tuple(metrics), targets, split, protocol, made_by=made_by, seed=seed, tags=tags or {}
+    )
+    return import_files(paths, Store(store or default_store()), suite, program, origin, asked)

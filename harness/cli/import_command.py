@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from harness.cli.common import add_store_argument, name_store, print_json
+from harness.cli.import_predictions import add_prediction_arguments, read_request
 from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--commit", metavar="HASH", help="the commit that they are from")
     parser.add_argument("--date", metavar="DATE", help="the date that they are from")
+    add_prediction_arguments(parser)
 
 
 def main(given: argparse.Namespace) -> int:
@@ -48,7 +50,7 @@ def main(given: argparse.Namespace) -> int:
     with redirect_prints(given):
         program, files = split_program(given.files, given.importer)
         origin = Origin(given.source, given.commit, given.date)
-        done = import_files(files, store, given.suite, program, origin)
+        done = import_files(files, store, given.suite, program, origin, read_request(given))
     if given.json:
         print_json({"store": str(store.path), **vars(done)})
         return 1 if done.left_out else 0
@@ -60,6 +62,8 @@ def main(given: argparse.Namespace) -> int:
     parts += [f"{len(done.left_out)} rows left out"] if done.left_out else []
     parts += [f"{done.passed} files that no importer recognises passed over"] if done.passed else []
     print(f"{store.path}: {', '.join(parts)}; numbers: {', '.join(done.metrics)}")
+    for text in done.remarks:
+        print(f"note: {text}")
     for suite in done.suites:
         print(f"harness table {suite} --store {store.path} shows them")
     return 1 if done.left_out else 0

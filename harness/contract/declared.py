@@ -81,6 +81,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("protocol", "measure", None, "method (job, evidence): the numbers that depend on metrics, from kept evidence"),
     ("summary or plot", "needs_store", False, "whether a summary is called with the store as well"),
     ("listener", "on_request", False, "whether it listens only where a run names it"),
+    ("importer", "gives_predictions", False, "whether it reads predictions per sample, which the core measures"),
     ("importer", "recognise", None, "method (path): whether a file is its program's, from a look at it"),
     ("importer", "general", False, "whether it reads any program's files: asked only where no other recognises one"),
     ("importer", "example_name", None, "the name of the file that `example` would stand in, where names tell something"),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from harness.exchange.predictions_contract import ImportedPredictions
+
 
 @dataclass(frozen=True)
 class ImportedPart:
@@ -80,8 +82,8 @@ class Importer(Protocol):
     example: ClassVar[str]
     """The text of a small file that can be read: the conformance kit starts from it."""
 
-    def read(self, file: Path) -> Iterable[ImportedResult | UnreadRow]:
-        """Return a file's results, at least one, and what of it can't be read.
+    def read(self, file: Path) -> Iterable[ImportedResult | UnreadRow | ImportedPredictions]:
+        """Return a file's results, at least one, and what of it can't be read; or predictions alone.
 
         Raises DataError, starting with its path, for any other file.
         """

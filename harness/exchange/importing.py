@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.contract.cells import canonical_json
-from harness.errors import DataError, StoreError, SuiteError
+from harness.contract.declared import ask
+from harness.errors import DataError, OptionError, StoreError, SuiteError
 from harness.exchange.contract import ImportedPart, ImportedResult, Importer
 from harness.exchange.imported_tables import lay_out_suite
+from harness.exchange.predictions_recognising import find_predictions_importer
+from harness.exchange.predictions_request import PredictionsRequest
 from harness.exchange.reading import FileRead, read_files
-from harness.exchange.recognising import check_importer, open_importer
+from harness.exchange.recognising import NamedImporter, check_importer, open_importer
 from harness.records import provenance
 from harness.records.record import Record
 from harness.records.redaction import redact
@@ -36,6 +39,8 @@ class Imported:
     metrics: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     passed: int = 0
+    remarks: list[str] = field(default_factory=list)
+    """What was assumed or left out for predictions per sample, and which of their metrics failed."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,21 @@ def import_files(
     suite: str | None = None,
     program: str | None = None,
     origin: Origin | None = None,
+    predictions: PredictionsRequest | None = None,
 ) -> Imported:
     """Import files (or folders of them), each by the importer that recognises it, or all by that of `program`.
 
-    `suite` is by default the importer's name. Raises what `import_results` raises, and PluginNotFound, PluginBroken
+    `suite` is by default the importer's name. `predictions` says more of files of predictions per sample, which are
+    imported without any others. Raises what `import_results` raises, and PluginNotFound, PluginBroken
     or OptionError if there is no such importer.
     """
-    found, passed = read_files(paths, None if program is None else open_importer(program), store.path)
+    named = None if program is None else open_importer(program)
+    if (by := find_predictions_importer(paths, named)) is not None:
+        asked = replace(predictions or PredictionsRequest(), **vars(origin or Origin()))
+        return file_predictions(by, paths, store, by.name if suite is None else suite, asked)
+    if predictions is not None and (given := predictions.first_given()):
+        raise OptionError(f"{given}: is for predictions per sample, and these files hold finished numbers")
+    found, passed = read_files(paths, named, store.path)
     groups: dict[str, list[FileRead]] = {}
     for read in found:
         groups.setdefault(read.by.name if suite is None else suite, []).append(read)
@@ -76,8 +89,25 @@ def import_results(
     have different numbers, SuiteError if the suite holds records of this harness, PluginBroken if the importer fails.
     """
     named = check_importer(name, importer)
+    if ask(importer, "gives_predictions"):
+        return file_predictions(named, paths, store, suite, PredictionsRequest())
     _check_suite(suite)
     return _file_results({suite: read_files(paths, named, store.path)[0]}, store, Origin(), 0)
+
+
+def file_predictions(
+    by: NamedImporter, paths: Sequence[Path], store: Store, suite: str, request: PredictionsRequest
+) -> Imported:
+    """Import predictions with an importer of these, and say what became of the files."""
+    from harness.exchange.predictions_importing import import_predictions
+
+    _check_suite(suite)
+    files = import_predictions(by.name, by.importer, paths, store, suite, request)
+    records = [one.record for one in files]
+    told = dict.fromkeys(text for r in records for text in (*r.remarks, *r.failures.values()))
+    metrics = dict.fromkeys(name for r in records for name in r.metrics)
+    new = sum(one.new for one in files)
+    return Imported(suite, new, len(files) - new, [suite], list(metrics), remarks=list(told))
 
 
 def _check_suite(suite: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.errors import DataError, HarnessError, PluginBroken, interrupts, reason_of
 from harness.exchange.contract import ImportedResult, UnreadRow, suffixes
+from harness.exchange.predictions_contract import ImportedPredictions
 from harness.exchange.recognising import NamedImporter, make_finder, unknown_file
 from harness.exchange.result_checks import find_fault
 
@@ -99,10 +100,12 @@ def read_file(by: NamedImporter, file: Path) -> FileRead:
 
 
 def _sort_out(
-    rows: Iterable[ImportedResult | UnreadRow], unread: list[UnreadRow]
+    rows: Iterable[ImportedResult | UnreadRow | ImportedPredictions], unread: list[UnreadRow]
 ) -> Iterator[ImportedResult]:
     for row in rows:
         if isinstance(row, UnreadRow):
             unread.append(row)
+        elif isinstance(row, ImportedPredictions):
+            raise PluginBroken("it read predictions, and does not state `gives_predictions = True`")
         else:
             yield row

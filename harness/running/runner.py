@@ -13,6 +13,7 @@ from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references, parse_short
 from harness.errors import PluginBroken
+from harness.exchange.imported_cells import select_imported
 from harness.planning.labels import find_renamed
 from harness.planning.names import merge_names, move_collisions
 from harness.planning.plan import Choice, Plan, make_plan
@@ -55,6 +56,7 @@ def run(
 
     Raises HarnessError before anything runs if the suite can't be planned.
     """
+    from harness.exchange.predictions_records import add_imported_metrics
     from harness.running.worker import RunSettings
 
     suite = _add_metrics_table(suite, choice.add_metrics if choice else ())
@@ -86,6 +88,8 @@ def run(
                     outcome.records.append(record)
                     workdir = store.path / "work" / cell.id
                     events.call("cell_finished", cell=cell, record=record, workdir=workdir)
+            if choice and choice.add_metrics:
+                add_imported_metrics(store, suite.name, choice.add_metrics)
         finally:
             outcome.problems = events.problems
             events.call("run_finished", plan=plan, records=outcome.records)
@@ -93,7 +97,10 @@ def run(
 
 
 def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
-    """Write the plan to the store; a run of a part of the suite adds to what was planned before."""
+    """Write the plan to the store; a run of a part of the suite adds to what was planned before.
+
+    Imported predictions stay in it in any case.
+    """
     names = describe_plan(plan)
     suite, cells = names.pop("suite"), names.pop("cells")
 
@@ -103,8 +110,8 @@ def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
 
     # runs of several parts may begin at the same moment
     with store.writing(), locked(store.path / "suites" / ".lock"):
-        before = store.manifest(plan.suite.name) if merge else None
-        if before:
+        before = store.manifest(plan.suite.name)
+        if before := before if merge else select_imported(before):
             renamed = find_renamed(before["cells"], cells)
             before["cells"] = [c for n, c in enumerate(before["cells"]) if n not in renamed]
             move_collisions(before, cells, names)
