@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.lazy import homes_of, importer
 
 if TYPE_CHECKING:
+    from harness.api.checking import selftest as selftest
     from harness.api.plugins import check as check
     from harness.api.plugins import doctor as doctor
     from harness.api.plugins import info as info
@@ -73,8 +74,10 @@ if TYPE_CHECKING:
     from harness.errors import did_you_mean as did_you_mean
     from harness.exchange.contract import ImportedPart as ImportedPart
     from harness.exchange.contract import ImportedResult as ImportedResult
+    from harness.exchange.contract import UnreadRow as UnreadRow
     from harness.exchange.importing import Imported as Imported
     from harness.exchange.merging import MergeResult as MergeResult
+    from harness.exchange.predictions_contract import ImportedPredictions as ImportedPredictions
     from harness.inference.batches import forward_all as forward_all
     from harness.inference.evaluate import align_logits as align_logits
     from harness.inference.evaluate import classification_result as classification_result
@@ -102,6 +105,7 @@ if TYPE_CHECKING:
     from harness.running.hooks import Events as Events
     from harness.running.hooks import hookimpl as hookimpl
     from harness.running.outcome import Run as Run
+    from harness.selftesting.rows import SelfTest as SelfTest
     from harness.testing.plugin_verdicts import PluginVerdict as PluginVerdict
 
 _HOMES = homes_of(__name__)

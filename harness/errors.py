@@ -62,8 +62,19 @@ class StoreUnwritable(StoreError):
     """A store on a full or read-only disk, where no further cell could be kept."""
 
 
+class BucketError(HarnessError):
+    """A bucket or web server that is missing, refuses access or can't be reached; the text names it."""
+
+
 class Detached(HarnessError):
-    """The end of a command whose cells go on without it; the text says how to attach to them and how to end them."""
+    """The end of a command whose cells go on without it; the text says how to attach to them and how to end them.
+
+    `interrupted` tells whether the user stopped the command, rather than asked it not to wait.
+    """
+
+    def __init__(self, text: str, interrupted: bool = False) -> None:
+        super().__init__(text)
+        self.interrupted = interrupted
 
 
 class Unavailable(HarnessError):

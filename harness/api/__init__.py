@@ -1,5 +1,6 @@
 """The Python API: what the command line does, with typed objects and DataFrames."""
 
+from harness.api.checking import selftest as selftest
 from harness.api.plugins import check as check
 from harness.api.plugins import doctor as doctor
 from harness.api.plugins import info as info

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.api.keywords import as_list, refusing_unknown
-from harness.records.paths import default_store
-from harness.records.store import Store
+from harness.api.places import open_place
 
 if TYPE_CHECKING:
     from harness.comparing.judged import JudgedComparison
@@ -30,11 +29,13 @@ def table(
     store: str | Path | None = None,
     table: str | None = None,
     add_published: str | Sequence[str] = (),
+    remote: str | None = None,
     **layout: Any,
 ) -> list[Table]:
     """Return the leaderboards of a suite, or of all in the store, without running anything.
 
-    `table` names one of them. `layout` changes fields of their layout: rows, columns, values, baseline,
+    `table` names one of them. `remote` is a bucket that mirrors the store, by default $HARNESS_REMOTE: what it has
+    and the store lacks is fetched first. `layout` changes fields of their layout: rows, columns, values, baseline,
     delta, sort, group, where, decimals, percent, transpose, ranking, intervals, level. Other rows, columns or
     values make a new table of the suite's; other fields apply to all of its tables. `add_published` names
     published results to show beside the rows: installed sets, suites of the store, .csv files; `published_rows`
@@ -42,7 +43,8 @@ def table(
     """
     from harness.leaderboard.stored import stored_tables
 
-    return stored_tables(_open(store), str(suite) if suite else None, layout, table, as_list(add_published))
+    place = open_place(store, remote)
+    return stored_tables(place, str(suite) if suite else None, layout, table, as_list(add_published))
 
 
 @refusing_unknown()
@@ -96,35 +98,40 @@ def report(
     plots: str | Path | None = None,
     add_published: str | Sequence[str] = (),
     published_rows: int | Literal["all"] | None = None,
+    remote: str | None = None,
 ) -> Path:
     """Write one HTML page with leaderboards, plots and records, and return its path.
 
     Without `suites`, it shows all that the store knows. `plots` is a folder in which each plot is also written
     as SVG and PNG. `add_published` and `published_rows` are those of `harness.table`, for all tables and plots.
-    Tables and plots that can't be made are named on the page and on stderr.
+    With `remote`, as in `table`, the store is filled first. Tables and plots that can't be made are named on the
+    page and on stderr.
     """
     from harness.reporting.collect import Published
     from harness.reporting.writing import write_files
 
     folder = None if plots is None else Path(plots)
     published = Published(tuple(as_list(add_published)), published_rows)
-    done = write_files(_open(store), suites, Path(out), folder, published=published)
+    done = write_files(open_place(store, remote), suites, Path(out), folder, published=published)
     for problem in done.problems:
         print(f"harness: {problem}", file=sys.stderr)
     return done.page
 
 
 @refusing_unknown()
-def plots(suite: str | Path, names: str | Sequence[str] = (), *, store: str | Path | None = None) -> Figures:
+def plots(
+    suite: str | Path,
+    names: str | Sequence[str] = (),
+    *,
+    store: str | Path | None = None,
+    remote: str | None = None,
+) -> Figures:
     """Return the suite's plots, or those named, as a dictionary of matplotlib figures.
 
     A notebook shows them; they can be changed (`figures["curves"].axes[0].set_title(…)`) and saved. Those that
-    can't be drawn are in `.problems`; one that is named raises HarnessError then.
+    can't be drawn are in `.problems`; one that is named raises HarnessError then. With `remote`, as in `table`, the
+    store is filled first.
     """
     from harness.plotting.figures import draw_figures
 
-    return draw_figures(_open(store), str(suite), as_list(names))
-
-
-def _open(store: str | Path | None) -> Store:
-    return Store(store or default_store())
+    return draw_figures(open_place(store, remote), str(suite), as_list(names))

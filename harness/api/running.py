@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.api.keywords import as_list, refusing_unknown
+from harness.api.places import open_place
 from harness.discovery.content import trusting_mtime
 from harness.errors import SuiteError
 from harness.planning.add_published import with_published
-from harness.planning.plan import Choice, Plan, make_plan, note_evidence
+from harness.planning.plan import Choice, Plan, make_plan, note_evidence, note_time
 from harness.planning.suite import Suite, load_suite_file, parse_suite
 from harness.records.paths import data_root_at, default_store
 from harness.records.store import Store
@@ -36,19 +37,22 @@ def plan(
     set: Mapping[str, Any] | None = None,
     data_root: str | Path | None = None,
     trust_mtime: bool | None = None,
+    remote: str | None = None,
     **choices: Any,
 ) -> Plan:
     """Return what a run would do, without loading a model or a sample.
 
-    The arguments mean what they mean for `run`; with `fresh`, the plan is as if nothing had been run.
+    The arguments mean what they mean for `run`; with `fresh`, the plan is as if nothing had been run. `.time`
+    is how long that will take, from finished cells in the store, and what it rests on.
     """
     with trusting_mtime(trust_mtime), data_root_at(data_root):
-        place = Store(store or default_store())
+        place = open_place(store, remote)
         meant = _find_suite(suite, set)
         done = () if fresh else place.done()
         found = make_plan(meant, _choose(choices), done, place.manifest(meant.name))
         if not fresh:
             note_evidence(found, place)
+        note_time(found, place)
         return found
 
 
@@ -71,6 +75,7 @@ def run(
     trust_mtime: bool | None = None,
     add_published: str | Sequence[str] = (),
     published_rows: int | Literal["all"] | None = None,
+    remote: str | None = None,
     **choices: Any,
 ) -> Run:
     """Run the missing cells of a suite; `.tables()` and `.frame()` of the returned run hold the results.
@@ -93,6 +98,8 @@ def run(
             which saves reading it once; by default as $HARNESS_TRUST_MTIME says.
         add_published: published results in all tables and plots: installed sets, suites of the store, .csv files.
         published_rows: how many of their models tables show above and below each row (2), or "all".
+        remote: a bucket that mirrors the store, such as "s3://bucket/name": what it has and the store lacks is fetched
+            first, and every record is put there; by default $HARNESS_REMOTE.
         choices: what narrows and adds: models, datasets, methods, metrics, add_models, add_datasets,
             add_metrics, experiments, seeds, precision, images, limit, skip_unreadable.
 
@@ -102,6 +109,8 @@ def run(
     >>> harness.run("robustness", models=["tiny-clip"], limit=100).tables()  # doctest: +SKIP
     """
     from harness.discovery.content_reading import showing_progress
+    from harness.mirroring.addresses import find_remote
+    from harness.mirroring.mirrored_run import mirroring
     from harness.running.live_display import make_display
     from harness.running.progress import is_watched
     from harness.running.runner import run as run_suite
@@ -111,10 +120,17 @@ def run(
     if cell_timeout is not None and not 0 < cell_timeout < float("inf"):
         raise SuiteError(f"cell_timeout: expected seconds above 0, found {cell_timeout}")
     shown = is_watched(sys.stderr) if progress is None else progress
-    with trusting_mtime(trust_mtime), data_root_at(data_root), showing_progress(shown), _explaining_stop():
+    place, bucket = Store(store or default_store()), find_remote(remote, "remote")
+    with (
+        trusting_mtime(trust_mtime),
+        data_root_at(data_root),
+        showing_progress(shown),
+        _explaining_stop(),
+        mirroring(place, bucket) as mirrored,
+    ):
         return run_suite(
             with_published(_find_suite(suite, set), as_list(add_published), published_rows),
-            Store(store or default_store()),
+            place,
             choice=_choose(choices),
             device=device,
             batch_size=batch_size,
@@ -123,7 +139,8 @@ def run(
             executor=executor,
             cell_timeout=cell_timeout,
             cache=None if cache is None else Path(cache),
-            listeners=[*listeners, *([make_display(sys.stderr)] if shown else [])],
+            listeners=[*mirrored.listeners, *listeners, *([make_display(sys.stderr)] if shown else [])],
+            remote=bucket,
         )
 
 

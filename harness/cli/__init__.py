@@ -27,6 +27,7 @@ COMMANDS = {
     "new": "write a small, complete package with a plugin, to begin with",
     "schema": "print the JSON Schema of suite files",
     "doctor": "check plugins, versions, devices, cache, store and leases",
+    "selftest": "check a GPU machine: small parts of every suite on the device and the CPU, memory, speed",
     "cache": "show or clear the cache",
 }
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return complain(f"no command '{given[0]}'{did_you_mean(given[0], COMMANDS)}")
         top.parse_args(given)
         return complain(f"a command must come first: {', '.join(COMMANDS)}")
-    from harness.errors import HarnessError
+    from harness.errors import Detached, HarnessError
 
     module = import_module(f"harness.cli.{given[0]}_command")
     command = argparse.ArgumentParser(
@@ -77,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module.add_arguments(command)
     try:
         return int(module.main(command.parse_args(given[1:])))
+    except Detached as end:
+        return complain(str(end), "--json" in given, status=0)
     except HarnessError as error:
         return complain(str(error), "--json" in given)
     except KeyboardInterrupt:
@@ -90,11 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def complain(text: str, as_json: bool = False, status: int = 2) -> int:
-    """Print an error to stderr, line by line, and to stdout as JSON if asked; return the exit status."""
+    """Print why a command ends to stderr, line by line, and to stdout as JSON if asked; return the exit status."""
     if as_json:
         import json
 
-        print(json.dumps({"error": text}))
+        print(json.dumps({"error" if status else "detached": text}))
     for line in text.splitlines():
         print(f"harness: {line}", file=sys.stderr)
     return status

@@ -15,6 +15,7 @@ from harness.errors import HarnessError, SuiteError
 if TYPE_CHECKING:
     from harness.planning.plan import Choice
     from harness.planning.suite import Suite
+    from harness.records.store import Store
 
 
 def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,14 +53,21 @@ def add_repeated(parser: argparse.ArgumentParser, flag: str, metavar: str, help:
     parser.add_argument(flag, action="append", default=[], metavar=metavar, help=help, **more)
 
 
-def add_store_argument(parser: argparse.ArgumentParser) -> None:
-    """Add `--store`."""
+def add_store_argument(parser: argparse.ArgumentParser, remote: bool = True) -> None:
+    """Add `--store`, and `--remote` for commands that first fetch what a bucket has."""
     parser.add_argument(
         "--store",
         type=Path,
         metavar="DIR",
         help="the folder of records (else $HARNESS_STORE, else results/store)",
     )
+    if remote:
+        parser.add_argument(
+            "--remote",
+            metavar="URL",
+            help="a bucket that mirrors the folder, such as s3://bucket/name: what it has and the folder lacks is "
+            "fetched first, and a run puts its records there (else $HARNESS_REMOTE)",
+        )
 
 
 def add_published_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,12 +124,33 @@ def count_argument(text: str) -> int:
     return int(text)
 
 
-def open_store(given: argparse.Namespace) -> Any:
-    """Open the store that the command names."""
+def open_store(given: argparse.Namespace) -> Store:
+    """Open the store that the command names, after a fetch of what its bucket has, if it names one."""
+    if name_remote(given) is None:  # a bucket's modules take a moment
+        return name_store(given)
+    from harness.mirroring.mirror import open_fetched
+
+    return open_fetched(given.store, given.remote, "--remote")
+
+
+def name_store(given: argparse.Namespace) -> Store:
+    """Return the store that the command names, as it is here."""
     from harness.records.paths import default_store
     from harness.records.store import Store
 
     return Store(given.store or default_store())
+
+
+def name_remote(given: argparse.Namespace) -> str | None:
+    """Return the checked address of the bucket that the command or the environment names, or None.
+
+    A command without `--remote` has none.
+    """
+    if not hasattr(given, "remote"):
+        return None
+    from harness.mirroring.addresses import find_remote
+
+    return find_remote(given.remote)
 
 
 def load_suites(given: argparse.Namespace) -> list[Suite]:

@@ -13,7 +13,7 @@ from harness.running.diagnosis import collect_facts
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    add_store_argument(parser)
+    add_store_argument(parser, remote=False)
     parser.add_argument("--traceback", action="store_true", help="show the traceback of broken plugins")
     parser.add_argument(
         "--clear-leases",

@@ -3,38 +3,67 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import sys
 
-from harness.cli.common import add_store_argument, open_store, print_json
+from harness.cli.common import add_store_argument, name_store, print_json
+from harness.cli.import_predictions import add_prediction_arguments, read_request
 from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
+
+SHOWN = 20
+"""How many rows that were left out get a line each."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     known = ", ".join(plugin.name for plugin in registry.installed("importers"))
-    parser.add_argument("format", metavar="PROGRAM", help=f"the program that wrote the files: {known}")
     parser.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="its results, or folders of these"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="files that another program wrote, or folders of these; the program's name may stand before them",
     )
-    add_store_argument(parser)
     parser.add_argument(
-        "--suite", metavar="NAME", help="the suite to file them under (default: the program's name)"
+        "--as",
+        dest="importer",
+        metavar="NAME",
+        help=f"the importer, where the files don't tell: {known}; with options as in 'table?model=Network'",
     )
+    add_store_argument(parser, remote=False)
+    parser.add_argument(
+        "--suite", metavar="NAME", help="the suite to file them under (default: the importer's name)"
+    )
+    parser.add_argument(
+        "--source", metavar="URL", help="where the files are from: an address or a repository"
+    )
+    parser.add_argument("--commit", metavar="HASH", help="the commit that they are from")
+    parser.add_argument("--date", metavar="DATE", help="the date that they are from")
+    add_prediction_arguments(parser)
 
 
 def main(given: argparse.Namespace) -> int:
-    """Import all files, or none if one of them is wrong."""
-    from harness.exchange.importing import import_from
+    """Import all files, or none if one of them is wrong; return 1 if rows had to be left out."""
+    from harness.exchange.importing import Origin, import_files
+    from harness.exchange.recognising import split_program
 
-    store = open_store(given)
+    store = name_store(given)
     with redirect_prints(given):
-        done = import_from(given.format, given.files, store, given.suite)
+        program, files = split_program(given.files, given.importer)
+        origin = Origin(given.source, given.commit, given.date)
+        done = import_files(files, store, given.suite, program, origin, read_request(given))
     if given.json:
         print_json({"store": str(store.path), **vars(done)})
-    else:
-        print(
-            f"{store.path}: {done.written} records imported, {done.same} were there already; "
-            f"harness table {done.suite} --store {store.path} shows them"
-        )
-    return 0
+        return 1 if done.left_out else 0
+    for line in done.left_out[:SHOWN]:
+        print(f"left out: {line}", file=sys.stderr)
+    if len(done.left_out) > SHOWN:
+        print(f"left out: … and {len(done.left_out) - SHOWN} more", file=sys.stderr)
+    parts = [f"{done.written} records imported, {done.same} were there already"]
+    parts += [f"{len(done.left_out)} rows left out"] if done.left_out else []
+    parts += [f"{done.passed} files that no importer recognises passed over"] if done.passed else []
+    print(f"{store.path}: {', '.join(parts)}; numbers: {', '.join(done.metrics)}")
+    for text in done.remarks:
+        print(f"note: {text}")
+    for suite in done.suites:
+        print(f"harness table {suite} --store {store.path} shows them")
+    return 1 if done.left_out else 0

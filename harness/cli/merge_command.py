@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from harness.cli.common import print_json
 
@@ -16,8 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "exit status: 0 all is merged; 1 two records of a cell have different numbers (both files are named, "
         "INTO's stays, with a remark that tables show), or a record can't be read; the rest is merged."
     )
-    add("into", type=Path, metavar="INTO", help="the store that grows; made if absent")
-    add("sources", type=Path, nargs="+", metavar="FROM", help="stores to read")
+    add("into", metavar="INTO", help="the store that grows; made if absent")
+    add(
+        "sources",
+        nargs="+",
+        metavar="FROM",
+        help="stores to read; one may be in a bucket, as s3://bucket/name",
+    )
     add(
         "--tolerance",
         type=float,
@@ -29,10 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Merge the stores and report what happened."""
-    from harness.exchange.merging import merge
-    from harness.records.store import Store
+    from harness.mirroring.merging import merge_sources
 
-    outcome = merge(Store(given.into), [Store(source) for source in given.sources], given.tolerance)
+    outcome = merge_sources(given.into, given.sources, given.tolerance)
     bad = bool(outcome.conflicts or outcome.unreadable)
     if given.json:
         print_json(outcome.to_dict())

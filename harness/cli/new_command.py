@@ -35,7 +35,7 @@ def main(given: argparse.Namespace) -> int:
     run = {"suite": names.plugin, "listener": f"try.toml --listen {names.plugin}"}
     last = f"harness run {run.get(names.kind, 'try.toml')}"
     if names.kind == "importer":
-        last = f"harness import {names.plugin} example.csv"
+        last = "harness import example.csv"
     if names.kind == "published":
         last = f"harness table --add-published {names.plugin}"
     what = "published set" if names.kind == "published" else names.kind

@@ -1,4 +1,4 @@
-"""`harness plan`: show what a run would do, without loading a model or a sample."""
+"""`harness plan`: show what a run would do and about how long it takes, without loading a model or a sample."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(given: argparse.Namespace) -> int:
-    """Print the cells by state; skipped ones with their reason."""
-    from harness.planning.plan import make_plan, note_evidence
+    """Print the cells by state, skipped ones with their reason, and the time that those to run will take."""
+    from harness.planning.plan import make_plan, note_evidence, note_time
 
     store = open_store(given)
     done = set() if given.fresh else store.done()
@@ -35,6 +35,8 @@ def main(given: argparse.Namespace) -> int:
         ]
     for plan in plans if not given.fresh else ():
         note_evidence(plan, store)
+    for plan in plans:
+        note_time(plan, store)
     if given.json:
         print_json([plan.to_dict() for plan in plans])
         return 0

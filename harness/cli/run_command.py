@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,15 @@ from harness.cli.common import (
     add_suite_arguments,
     data_settings,
     load_suites,
-    open_store,
+    name_remote,
+    name_store,
     parse_choice,
     positive_int,
     positive_seconds,
     print_json,
 )
 from harness.cli.plugin_output import redirect_prints
+from harness.errors import Detached
 
 if TYPE_CHECKING:
     from harness.planning.suite import Suite
@@ -58,23 +60,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(given: argparse.Namespace) -> int:
-    """Run the suites one after another; return 1 if a cell failed or nothing of a suite could run."""
+    """Run the suites one after another; return 1 if a cell failed, nothing of a suite could run, or a put failed.
+
+    Suites whose cells go on without this command are told, and the next one begins.
+    """
     from harness.leaderboard.formats import find_writer
+    from harness.mirroring.mirrored_run import mirroring
     from harness.planning.add_published import with_published
     from harness.running.runner import Executors
 
     write = find_writer(given.format)
-    store = open_store(given)
     suites = [
         with_published(suite, given.add_published, given.published_rows) for suite in load_suites(given)
     ]
+    store, remote = name_store(given), name_remote(given)
     outcomes: list[Run] = []
     answers: list[dict[str, Any]] = []
+    detached: list[str] = []
     began = time.monotonic()
-    with Executors() as executors:
+    with mirroring(store, remote, _saying(given)) as mirrored, Executors() as executors:
         for suite in suites:
             with redirect_prints(given), data_settings(given):
-                outcome = _run_suite(suite, store, given, executors)
+                try:
+                    outcome = _run_suite(suite, store, given, executors, remote, mirrored.listeners)
+                except Detached as end:
+                    if end.interrupted:
+                        raise
+                    detached.append(f"{suite.name}: {end}")
+                    answers += [{"suite": suite.name, "detached": str(end)}] if given.json else []
+                    continue
                 tables = [] if given.json else outcome.tables()
                 answers += [outcome.to_dict()] if given.json else []
             outcomes.append(outcome)
@@ -83,6 +97,7 @@ def main(given: argparse.Namespace) -> int:
                 for table in tables:
                     print(write(table), end="\n\n" if given.format == "terminal" else "\n", flush=True)
             _complain(outcome.failure_lines())
+    _complain(detached)
     if given.json:
         print_json(answers)
     if given.report is not None:
@@ -93,9 +108,9 @@ def main(given: argparse.Namespace) -> int:
                 store, [s.name for s in suites], given.report, processes=os.cpu_count() or 1
             )
         _complain(written.problems)
-    if not given.quiet and not given.json:
+    if not given.quiet and not given.json and not detached:
         print(_format_last_word(given, outcomes, time.monotonic() - began, store), file=sys.stderr)
-    return 1 if any(outcome.failed or outcome.in_vain for outcome in outcomes) else 0
+    return 1 if mirrored.not_put or any(outcome.failed or outcome.in_vain for outcome in outcomes) else 0
 
 
 def _complain(lines: Sequence[str]) -> None:
@@ -140,11 +155,28 @@ def _format_last_word(given: argparse.Namespace, outcomes: list[Run], seconds: f
     return "\n".join(lines)
 
 
-def _run_suite(suite: Suite, store: Store, given: argparse.Namespace, executors: Executors) -> Run:
+def _saying(given: argparse.Namespace) -> Callable[[str], None]:
+    """Return what tells a line about the bucket, as far as the command is to say anything."""
+
+    def say(text: str) -> None:
+        if not given.quiet and not given.json:
+            print(f"harness: {text}", file=sys.stderr)
+
+    return say
+
+
+def _run_suite(
+    suite: Suite,
+    store: Store,
+    given: argparse.Namespace,
+    executors: Executors,
+    remote: str | None,
+    mirrors: Sequence[object],
+) -> Run:
     """Run one suite, reporting progress on stderr unless `--quiet` or `--json`."""
     from harness.running.runner import run
 
-    listeners: list[object] = list(given.listen)
+    listeners: list[object] = [*mirrors, *given.listen]
     if not given.quiet and not given.json:
         from harness.running.live_display import make_display
 
@@ -162,4 +194,5 @@ def _run_suite(suite: Suite, store: Store, given: argparse.Namespace, executors:
         cache=given.cache,
         listeners=listeners,
         executors=executors,
+        remote=remote,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.cli.common import (
     add_store_argument,
     count_argument,
-    open_store,
+    name_store,
     positive_int,
     print_json,
 )
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=positive_int, default=64, metavar="N", help="halved if memory runs out")
     add("--show", type=count_argument, default=3, metavar="N", help="so many hits and misses (default: 3)")
     add("--save", type=Path, metavar="FILE", help="also write a suite file, as `harness init` does")
-    add_store_argument(parser)
+    add_store_argument(parser, remote=False)
 
 
 def main(given: argparse.Namespace) -> int:
@@ -91,7 +91,7 @@ def _try(given: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         write_own_suite(content, given.save)
     outcome = run(
         parse_suite(content, NAME),
-        open_store(given),
+        name_store(given),
         choice=Choice(limit=given.limit, skip_unreadable=given.skip_unreadable),
         device=given.device,
         batch_size=given.batch_size,

@@ -77,11 +77,15 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("protocol", "assumes", None, "method (model, dataset, method, axes): remarks on a combination that works"),
     ("protocol", "seeds_at_once", None, "method (cell): how many seeds `run_many` may get"),
     ("protocol", "run_many", None, "method (jobs): results of several seeds of one configuration"),
-    ("protocol", "warm", None, "method (job): compute what `run` will ask of the feature cache, for a cell elsewhere"),
+    ("protocol", "warm", None, "method (job): compute what `run` of a cell elsewhere asks of the feature cache, no more"),
     ("protocol", "measure", None, "method (job, evidence): the numbers that depend on metrics, from kept evidence"),
     ("summary or plot", "needs_store", False, "whether a summary is called with the store as well"),
     ("summary or plot", "takes_published", False, "whether it takes rows of published results, marked by the column `published`"),
     ("listener", "on_request", False, "whether it listens only where a run names it"),
+    ("importer", "gives_predictions", False, "whether it reads predictions per sample, which the core measures"),
+    ("importer", "recognise", None, "method (path): whether a file is its program's, from a look at it"),
+    ("importer", "general", False, "whether it reads any program's files: asked only where no other recognises one"),
+    ("importer", "example_name", None, "the name of the file that `example` would stand in, where names tell something"),
     ("executor", "close", None, "method: called once when no run needs it any more"),
 )  # fmt: skip
 

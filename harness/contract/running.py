@@ -65,7 +65,6 @@ class Job:
     """Shows a picture of a training at a step, H×W×3, in the log folder and to listeners."""
     remarks: list[str] = field(default_factory=list)
     """Remarks on this cell for the record and footnotes; `remark` adds to it."""
-
     wanted: Callable[[], bool] = lambda: False
     """Tells a protocol's `warm` whether to stop, because the worker is needed for cells of its own."""
     failures: dict[str, HarnessError] = field(default_factory=dict)
@@ -120,7 +119,8 @@ class Job:
         The cache key holds `what` they are, the model and its weights, the data set, its split with what was
         left out or limited, the precision, the preparation of images (unless `images` is false), and all
         libraries; `rows` for a part of the split, and `facts` for whatever else decides. Without a split, the
-        data set is not in the key: the arrays depend on the model alone.
+        data set is not in the key: the arrays depend on the model alone. Give a large `compute` over the images of
+        a split as `harness.inference.blocks.forward_in_blocks`, so that idle workers can help.
         """
         return self.cache.get(self.keying(self, what, split, rows, images, facts), compute)
 
@@ -170,12 +170,15 @@ class RunProtocol(Protocol):
     for jobs that differ only in their cell's seed; each result must equal that of `run`, up to floating
     point. `run` is still needed: for single seeds, and for all of them if `run_many` raises.
 
-    A protocol with `warm(job)` computes there what `run` will ask of the feature cache, and nothing else, until
-    `job.wanted()`. It is called for a cell that runs on another worker, to help it.
-
     A protocol whose numbers are more than each metric of each evidence has
     `measure(job, evidence) -> Mapping[str, float]`: all numbers that depend on metrics, from the
     `Result.evidence` of an earlier run. Its job has no model and no method.
+
+    A protocol whose cells consist mostly of frozen features has `warm(job)`: it computes what the cell's run will
+    ask for from the feature cache (`Job.features`, `harness.outputs`), and nothing else. It is called on a worker
+    that has no cell of its own, while the cell runs or waits elsewhere; large arrays are computed in blocks, which
+    both share. It writes nothing besides the cache, and the cell's numbers are the same without it. Once the
+    worker is needed, requests for features raise; what takes long besides asks `job.wanted()`.
     """
 
     def run(self, job: Job) -> Result: ...

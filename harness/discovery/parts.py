@@ -157,17 +157,21 @@ class Resolver:
         return self._code[key]
 
 
+def refer_to(part: Part) -> Reference:
+    """Return the reference from which another process resolves the part again, with `restore_part`."""
+    name = f"{part.distribution}/{part.plugin}"
+    return Reference(name, dict(part.options), label=part.label, tags=dict(part.tags))
+
+
 def _reduce_part(part: Part) -> tuple[Any, ...]:
     """Pickle a part as what was written; another process resolves it again."""
-    name = f"{part.distribution}/{part.plugin}"
-    reference = Reference(name, dict(part.options), label=part.label, tags=dict(part.tags))
-    return _restore_part, (part.kind, reference, part.identity, part.skip_unreadable)
+    return restore_part, (part.kind, refer_to(part), part.identity, part.skip_unreadable)
 
 
 copyreg.pickle(Part, _reduce_part)
 
 
-def _restore_part(kind: str, reference: Reference, identity: str, skip_unreadable: bool) -> Part:
+def restore_part(kind: str, reference: Reference, identity: str, skip_unreadable: bool) -> Part:
     """Return the planned part, with a `problem` if it is no longer the same."""
     label, where = reference.label, f"worker, {reference.label}"
     part = _resolver(skip_unreadable).resolve(kind, reference, where)

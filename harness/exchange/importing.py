@@ -5,51 +5,78 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.contract.cells import canonical_json
-from harness.discovery.parts import Resolver
-from harness.discovery.reference import parse_short
-from harness.errors import (
-    DataError,
-    HarnessError,
-    PluginBroken,
-    StoreError,
-    SuiteError,
-    interrupts,
-    reason_of,
-)
+from harness.contract.declared import ask
+from harness.errors import DataError, OptionError, StoreError, SuiteError
 from harness.exchange.contract import ImportedPart, ImportedResult, Importer
-from harness.exchange.result_checks import find_fault
+from harness.exchange.imported_tables import lay_out_suite
+from harness.exchange.predictions_recognising import find_predictions_importer
+from harness.exchange.predictions_request import PredictionsRequest
+from harness.exchange.reading import FileRead, read_files
+from harness.exchange.recognising import NamedImporter, check_importer, open_importer
 from harness.records import provenance
 from harness.records.record import Record
+from harness.records.redaction import redact
 from harness.records.store import Store
-
-SHOWN = 10
-"""How many unreadable files get a line each."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """How many records were written, and how many already stood in the store with equal numbers."""
+    """How many records were written, and how many already stood in the store with equal numbers.
+
+    `suites` hold them, `suite` being the first; `metrics` are the names of their numbers. `left_out` says in a line
+    each, with file and line, what could not be read; `passed` counts files in folders that no importer recognises.
+    """
 
     suite: str
     written: int
     same: int
+    suites: list[str] = field(default_factory=list)
+    metrics: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    passed: int = 0
+    remarks: list[str] = field(default_factory=list)
+    """What was assumed or left out for predictions per sample, and which of their metrics failed."""
 
 
-def import_from(program: str, paths: Sequence[Path], store: Store, suite: str | None = None) -> Imported:
-    """Import the files of a program, which an importer of that name can read; see `import_results`.
+@dataclass(frozen=True)
+class Origin:
+    """Where files are from, as the user says: an address or repository, a commit, a date; they outrank the files' own."""
 
-    `suite` is by default the importer's name. Raises PluginNotFound, PluginBroken or OptionError if there is
-    no such importer.
+    source: str | None = None
+    commit: str | None = None
+    date: str | None = None
+
+
+def import_files(
+    paths: Sequence[Path],
+    store: Store,
+    suite: str | None = None,
+    program: str | None = None,
+    origin: Origin | None = None,
+    predictions: PredictionsRequest | None = None,
+) -> Imported:
+    """Import files (or folders of them), each by the importer that recognises it, or all by that of `program`.
+
+    `suite` is by default the importer's name. `predictions` says more of files of predictions per sample, which are
+    imported without any others. Raises what `import_results` raises, and PluginNotFound, PluginBroken
+    or OptionError if there is no such importer.
     """
-    part = Resolver().resolve("importers", parse_short(program), "import")
-    if part.problem or part.missing:
-        raise PluginBroken(str(part.problem or part.missing))
-    return import_results(part.plugin, part.object, paths, store, part.plugin if suite is None else suite)
+    named = None if program is None else open_importer(program)
+    if (by := find_predictions_importer(paths, named)) is not None:
+        asked = replace(predictions or PredictionsRequest(), **vars(origin or Origin()))
+        return file_predictions(by, paths, store, by.name if suite is None else suite, asked)
+    if predictions is not None and (given := predictions.first_given()):
+        raise OptionError(f"{given}: is for predictions per sample, and these files hold finished numbers")
+    found, passed = read_files(paths, named, store.path)
+    groups: dict[str, list[FileRead]] = {}
+    for read in found:
+        groups.setdefault(read.by.name if suite is None else suite, []).append(read)
+    return _file_results(groups, store, origin or Origin(), passed)
 
 
 def import_results(
@@ -57,91 +84,131 @@ def import_results(
 ) -> Imported:
     """Read files (or folders of them) with the importer of that name and write a record per result.
 
-    Nothing is written unless every file can be read. Raises DataError for files that the importer can't
-    read or reads wrongly, StoreError if two results of one evaluation have different numbers, SuiteError if
-    the suite holds records of this harness, PluginBroken if the importer itself fails.
+    Nothing is written unless every file can be read; rows in one that can't are left out and named. Raises
+    DataError for files that the importer can't read or reads wrongly, StoreError if two results of one evaluation
+    have different numbers, SuiteError if the suite holds records of this harness, PluginBroken if the importer fails.
     """
+    named = check_importer(name, importer)
+    if ask(importer, "gives_predictions"):
+        return file_predictions(named, paths, store, suite, PredictionsRequest())
+    _check_suite(suite)
+    return _file_results({suite: read_files(paths, named, store.path)[0]}, store, Origin(), 0)
+
+
+def file_predictions(
+    by: NamedImporter, paths: Sequence[Path], store: Store, suite: str, request: PredictionsRequest
+) -> Imported:
+    """Import predictions with an importer of these, and say what became of the files."""
+    from harness.exchange.predictions_importing import import_predictions
+
+    _check_suite(suite)
+    files = import_predictions(by.name, by.importer, paths, store, suite, request)
+    records = [one.record for one in files]
+    told = dict.fromkeys(text for r in records for text in (*r.remarks, *r.failures.values()))
+    metrics = dict.fromkeys(name for r in records for name in r.metrics)
+    new = sum(one.new for one in files)
+    return Imported(suite, new, len(files) - new, [suite], list(metrics), remarks=list(told))
+
+
+def _check_suite(suite: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", suite):
         raise SuiteError(
             f"--suite {suite!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or a "
             "digit, at most 100 of them"
         )
-    if not (isinstance(importer, Importer) and isinstance(importer.suffix, str)):
-        raise PluginBroken(f"importer '{name}' states no `suffix` of its files, such as '.json'")
-    results = [found for path in paths for found in _read_results(name, importer, path)]
-    if not results:
-        raise DataError(f"{', '.join(str(p) for p in paths)}: no *{importer.suffix} file there")
-    before = store.manifest(suite)
-    for cell in before["cells"] if before else []:
-        known = store.read(cell["id"])
-        if known is None or not known.provenance.get("imported"):
+
+
+def _file_results(
+    groups: Mapping[str, Sequence[FileRead]], store: Store, origin: Origin, passed: int
+) -> Imported:
+    """Write the records and plans of suites; nothing if one of them can't be written."""
+    known: dict[str, Record | None] = {}
+    before = {suite: _read_plan(store, suite, known) for suite in groups}
+    new: dict[str, tuple[Record, ImportedResult]] = {}
+    planned: dict[str, dict[str, Record]] = {suite: {} for suite in groups}
+    left_out: list[str] = []
+    same = 0
+    for suite, files in groups.items():
+        for read in files:
+            left_out += read.unread
+            made, twice = _build_records(read, suite, origin)
+            left_out += twice
+            for record, result in made:
+                if record.id not in known:
+                    known[record.id] = store.read(record.id)
+                old = new[record.id][0] if record.id in new else known[record.id]
+                planned[suite][record.id] = record
+                if old is None or _is_corrected(old, record, result):
+                    new[record.id] = (record, result)
+                elif _equal_numbers(old.metrics, record.metrics):
+                    same += 1
+                else:
+                    raise StoreError(
+                        f"{read.file.name}: {_describe(result)} has other numbers than "
+                        f"{old.provenance['imported']['file']}, imported before{_compare_settings(record, old)}; "
+                        "nothing was written"
+                    )
+    store.write_all((record, result.samples) for record, result in new.values())
+    known |= {id: record for id, (record, _) in new.items()}
+    for suite, records in planned.items():
+        cells = {canonical_json(c["at"]): c for c in before[suite]}
+        # Equal records join the plan, too: another suite may have brought them, or a kill came before this.
+        for record in records.values():
+            cell = {"id": record.id, "at": record.coordinates, "tags": record.tags}
+            cells[canonical_json(record.coordinates)] = cell
+        names = dict.fromkeys(read.by.name for read in groups[suite])
+        entries = list(cells.values())
+        store.write_manifest(lay_out_suite(suite, ", ".join(names), entries, known), entries)
+    metrics = dict.fromkeys(m for records in planned.values() for r in records.values() for m in r.metrics)
+    suites = list(groups)
+    return Imported(suites[0], len(new), same, suites, list(metrics), left_out, passed)
+
+
+def _read_plan(store: Store, suite: str, known: dict[str, Record | None]) -> list[dict[str, Any]]:
+    """Return the cells of a suite of imported records, and read these. Raises SuiteError for another suite."""
+    _check_suite(suite)
+    manifest = store.manifest(suite)
+    cells: list[dict[str, Any]] = manifest["cells"] if manifest else []
+    for cell in cells:
+        record = known[cell["id"]] = store.read(cell["id"])
+        if record is None or not record.provenance.get("imported"):
             raise SuiteError(
                 f"{store.path}: suite '{suite}' holds other records: import under another --suite NAME"
             )
-    new: dict[str, Record] = {}
-    planned: dict[str, Record] = {}
-    same = 0
-    for file, result in results:
-        record = _build_record(name, file, result, suite)
-        planned[record.id] = record
-        known = new.get(record.id) or store.read(record.id)
-        if known is None:
-            new[record.id] = record
-        elif _equal_numbers(known.metrics, record.metrics):
-            same += 1
-        elif _equal_numbers(known.metrics, record.metrics, result.settings):
-            new[record.id] = record  # an older version of the importer took settings for metrics
-        else:
-            raise StoreError(
-                f"{file.name}: {_describe(result)} has other numbers than "
-                f"{known.provenance['imported']['file']}, imported before{_compare_settings(record, known)}; "
-                "nothing was written"
-            )
-    for record in new.values():
-        store.write(record)
-    cells = {canonical_json(c["at"]): c for c in (before["cells"] if before else [])}
-    # Equal records join the plan, too: another suite may have brought them, or a kill may have come before this.
-    for record in planned.values():
-        cell = {"id": record.id, "at": record.coordinates, "tags": record.tags}
-        cells[canonical_json(record.coordinates)] = cell
-    store.write_manifest(_lay_out_suite(store, suite, name, list(cells.values())), list(cells.values()))
-    return Imported(suite, len(new), same)
+    return cells
 
 
-def _read_results(name: str, importer: Importer, path: Path) -> list[tuple[Path, ImportedResult]]:
-    if not path.exists():
-        raise DataError(f"{path}: no such file")
-    problems: list[str] = []
-    found: list[tuple[Path, ImportedResult]] = []
-    inside = sorted(filter(Path.is_file, path.glob(f"*{importer.suffix}"))) if path.is_dir() else [path]
-    for file in inside:
-        try:
-            found += [(file, result) for result in _read_file(name, importer, file)]
-        except DataError as error:
-            problems.append(str(error))
-    if problems:
-        more = [f"… and {len(problems) - SHOWN} more files"] if len(problems) > SHOWN else []
-        raise DataError("\n".join([*problems[:SHOWN], *more]))
-    return found
+def _build_records(
+    read: FileRead, suite: str, origin: Origin
+) -> tuple[list[tuple[Record, ImportedResult]], list[str]]:
+    """Return the records of a file, each evaluation once; and lines on those that contradict each other.
+
+    Of two rows of one evaluation with different numbers neither is known to be right: both are left out.
+    """
+    made: dict[str, tuple[Record, ImportedResult]] = {}
+    order: list[tuple[Record, ImportedResult]] = []
+    against: dict[str, list[ImportedResult]] = {}
+    now = provenance.now()
+    for result in read.results:
+        record = _build_record(read, result, suite, origin, now)
+        first = made.setdefault(record.id, (record, result))
+        if not _equal_numbers(first[0].metrics, record.metrics):
+            against.setdefault(record.id, [first[1]]).append(result)
+        order.append((record, result))
+    contradicting = {id for id, results in against.items() if all(r.line is not None for r in results)}
+    lines = []
+    for id in contradicting:
+        places = [f"line {r.line}" for r in against[id]]
+        rows = f"{', '.join(places[:-1])} and {places[-1]}"
+        lines.append(f"{read.file}: {rows}: {_describe(against[id][0])} with different numbers")
+    kept = [pair for pair in order if pair[0].id not in contradicting]
+    if not kept:
+        raise DataError(lines[0])
+    return kept, lines
 
 
-def _read_file(name: str, importer: Importer, file: Path) -> Sequence[ImportedResult]:
-    """Return the results of a file. Raises DataError if there are none, or if one can't become a record."""
-    try:
-        results = list(importer.read(file))
-    except BaseException as error:  # an importer may raise anything
-        if isinstance(error, HarnessError) or interrupts(error):
-            raise
-        raise PluginBroken(f"{file}: importer '{name}' failed: {reason_of(error)}") from error
-    if not results:
-        raise DataError(f"{file}: importer '{name}' found no results in it")
-    for result in results:
-        if fault := find_fault(result):
-            raise DataError(f"{file}: importer '{name}' read {fault}")
-    return results
-
-
-def _build_record(name: str, file: Path, result: ImportedResult, suite: str) -> Record:
+def _build_record(read: FileRead, result: ImportedResult, suite: str, origin: Origin, now: str) -> Record:
+    name = read.by.name
     at = {
         "experiment": suite,
         "protocol": result.protocol.label,
@@ -153,74 +220,61 @@ def _build_record(name: str, file: Path, result: ImportedResult, suite: str) -> 
     }
     identity = ["imported", name, {k: v for k, v in at.items() if k != "experiment"}]
     id = hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:20]
-    cell: dict[str, Any] = {
-        "protocol": _state_part(name, result.protocol),
-        "model": _state_part(name, result.model),
-        "dataset": _state_part(name, result.dataset),
-        "method": None,
-        "metrics": [],
-        "axes": dict(result.axes),
-        "seed": result.seed,
-    }
-    return Record(
+    parts = {"protocol": result.protocol, "model": result.model, "dataset": result.dataset}
+    cell: dict[str, Any] = {kind: _state_part(name, part) for kind, part in parts.items()}
+    cell |= {"method": None, "metrics": [], "axes": dict(result.axes), "seed": result.seed}
+    settings = redact(dict(result.settings))
+    tags = {f"{kind}.{k}": v for kind, part in parts.items() for k, v in part.tags.items()}
+    notes = redact(dict(result.notes))
+    notes |= {"settings": settings} if settings else {}
+    notes |= {"as written": dict(result.written)} if result.written else {}
+    record = Record(
         id,
         "ok",
         suite,
         at,
-        {f"settings.{k}": v for k, v in result.settings.items()},
+        tags | {f"settings.{k}": v for k, v in settings.items()},
         cell,
         metrics=dict(result.metrics),
         directions=dict(result.directions),
         units=dict(result.units),
-        notes=dict(result.notes) | ({"settings": dict(result.settings)} if result.settings else {}),
-        provenance={"imported": {"from": name, "file": file.name, "at": provenance.now()}},
+        binary=list(result.binary),
+        count=result.count,
+        notes=notes,
+        provenance={"imported": _state_origin(read, result, origin, now)},
     )
+    record.remark(result.remarks)
+    return record
+
+
+def _state_origin(read: FileRead, result: ImportedResult, origin: Origin, now: str) -> dict[str, Any]:
+    """Return where a record is from: importer, source, commit and date where known, file, line, digest."""
+    said = {k: v for k, v in vars(origin).items() if v is not None}
+    known = {k: v for k, v in result.origin.items() if k in ("source", "commit", "date")}
+    facts: dict[str, Any] = {"from": read.by.name, **redact(known | said), "file": read.file.name}
+    facts |= {} if result.line is None else {"line": result.line}
+    return {**facts, "digest": read.digest, "at": now}
 
 
 def _state_part(name: str, part: ImportedPart) -> dict[str, Any]:
-    facts = {"plugin": part.plugin, "distribution": name, "version": None, "options": dict(part.options)}
-    return {**facts, "label": part.label, "tags": {}, "identity": facts}
+    options = redact(dict(part.options))
+    facts = {"plugin": part.plugin, "distribution": name, "version": None, "options": options}
+    return {**facts, "label": part.label, "tags": dict(part.tags), "identity": facts}
 
 
-def _lay_out_suite(store: Store, suite: str, name: str, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a suite with one table per protocol and main metric of the imported records."""
-    having: dict[tuple[str, str], list[str]] = {}
-    spread: dict[str, dict[str, set[str]]] = {}
-    for cell in cells:
-        record, at = store.read(cell["id"]), cell["at"]
-        protocol = at["protocol"]
-        for key, value in at.items():
-            spread.setdefault(protocol, {}).setdefault(key, set()).add(canonical_json(value))
-        for metric in record.metrics if record else {}:
-            datasets = having.setdefault((protocol, metric), [])
-            if at["dataset"] not in datasets:
-                datasets.append(at["dataset"])
-    tables = []
-    for (protocol, metric), datasets in having.items():
-        if (protocol, "top1") in having and metric in ("top5", "mean_per_class"):
-            continue
-        varied = [
-            k for k, v in spread[protocol].items() if len(v) > 1 and k not in ("model", "dataset", "seed")
-        ]
-        tables.append(
-            {
-                "name": f"{protocol}-{metric}",
-                "title": f"{protocol}, {metric} (imported from {name})",
-                "rows": ["model", *varied],
-                "columns": ["dataset"],
-                "values": [metric],
-                "where": {"protocol": protocol, "dataset": datasets},
-            }
-        )
-    return {"name": suite, "title": f"Imported from {name}", "tables": tables}
+def _is_corrected(old: Record, record: Record, result: ImportedResult) -> bool:
+    """Return whether an older version of the importer took settings for metrics, and nothing else differs."""
+    if _equal_numbers(old.metrics, record.metrics):
+        return False
+    return _equal_numbers(old.metrics, record.metrics, result.settings)
 
 
 def _compare_settings(one: Record, other: Record) -> str:
-    """Return how the settings of two results of one evaluation differ, and the cure; "" if they don't."""
+    """Return how the settings of two results of one evaluation differ, if they do, and the cure."""
     here, there = one.notes.get("settings", {}), other.notes.get("settings", {})
     differ = [k for k in dict.fromkeys([*here, *there]) if here.get(k) != there.get(k)]
     if not differ:
-        return ""
+        return " (import one of them into a store of its own)"
     shown = ", ".join(f"{k} {here.get(k)} here, {there.get(k)} there" for k in differ)
     return f" ({shown}: import one of them into a store of its own)"
 

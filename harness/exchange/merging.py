@@ -26,7 +26,8 @@ class MergeConflict:
 
     id: str
     kept: Path
-    other: Path
+    other: Path | str
+    """A file, or the address of one in a bucket."""
     what: str
 
     def __str__(self) -> str:
@@ -76,18 +77,22 @@ def _merge_stores(into: Store, sources: Sequence[Store], tolerance: float) -> Me
     for source in sources:
         for id in sorted(source.listing()):
             try:
-                _merge_record(into, source, id, tolerance, outcome)
+                merge_record(into, source, id, tolerance, outcome)
             except StoreError as error:  # a damaged file must not block the others
                 outcome.unreadable.append(str(error))
         for suite in source.suites():
             try:
-                _merge_manifest(into, source, suite, outcome)
+                merge_manifest(into, source, suite, outcome)
             except StoreError as error:
                 outcome.unreadable.append(str(error))
     return outcome
 
 
-def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: MergeResult) -> None:
+def merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: MergeResult) -> None:
+    """Copy one record with its files, or leave ours, as `merge` says, and note which in the outcome.
+
+    Raises StoreError for a record that can't be read, NewerRecord for one of a newer harness, OSError.
+    """
     theirs = source.open_record(id)
     if theirs is None:
         return
@@ -103,10 +108,10 @@ def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome
     if ours is None:
         _copy_record(into, source, id)
         outcome.copied += 1
-    elif _completeness(theirs) > _completeness(ours):
+    elif completeness(theirs) > completeness(ours):
         _copy_record(into, source, id)
         outcome.replaced += 1
-    elif theirs.status != "ok" or _completeness(theirs) < _completeness(ours):
+    elif theirs.status != "ok" or completeness(theirs) < completeness(ours):
         outcome.same += 1
     else:
         what = _first_difference(ours, theirs, tolerance) or _first_sample_difference(
@@ -123,7 +128,7 @@ def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome
             )
 
 
-def _completeness(record: Record) -> int:
+def completeness(record: Record) -> int:
     """Return 2 for a record with all its numbers, 1 if some metrics failed, 0 without a result."""
     return 0 if record.status != "ok" else 1 if record.failures else 2
 
@@ -215,7 +220,7 @@ def _is_close(a: Any, b: Any, tolerance: float) -> bool:
         return False
 
 
-def _merge_manifest(into: Store, source: Store, suite: str, outcome: MergeResult) -> None:
+def merge_manifest(into: Store, source: Store, suite: str, outcome: MergeResult) -> None:
     """Unite the planned cells by coordinates; ours stay unless only theirs has an ok record."""
     theirs, ours = source.open_manifest(suite), into.manifest(suite)
     if theirs is None:

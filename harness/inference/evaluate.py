@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +19,8 @@ from harness.contract.running import Job, Result
 from harness.contract.seeds import derive_seed
 from harness.contract.targets import require_labels
 from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
-from harness.inference.batches import forward_all, ran_out_of_memory
+from harness.inference.batches import ran_out_of_memory
+from harness.inference.blocks import forward_in_blocks
 from harness.inference.classes import Classes, align_classes, map_logits_to_classes
 from harness.inference.images import Staged, exact_prepare, fast_prepare
 
@@ -68,36 +68,30 @@ def outputs(
 ) -> tuple[NDArray[np.float32], float | None]:
     """Return the frozen model's `logits` or `image embeddings` on a split, N×D, from the cache or computed.
 
-    `rows` restricts it to some samples, in that order, to save computing the whole split. Also returns the
-    samples per second of their computation, maybe in an earlier run; None if it was not recorded.
+    `rows` restricts it to some samples, in that order, to save computing the whole split. Workers that need the
+    same large array share its blocks (`harness.inference.blocks`). Also returns the samples per second of one
+    worker in their computation, maybe in an earlier run; None if it was not recorded.
     """
     split = job.splits(split_name)
     model = job.model
     forward = model.classify if kind == "logits" else model.encode_image
     rate: list[float] = []
 
-    def compute() -> NDArray[np.float32]:
-        prepare = image_pipeline(job, split)
-        start = time.perf_counter()
-        result: torch.Tensor = forward_all(
-            forward,
-            split,
-            prepare,
-            device=job.device,
-            batch_size=job.batch_size,
-            precision=job.precision,
-            workers=job.workers,
-            indices=None if rows is None else rows.tolist(),
-            advance=job.advance,
-            collate=ask(model, "collate"),
-        )
-        rate.append(len(result) / max(time.perf_counter() - start, 1e-9))
-        return result.numpy()
+    def keep_rate(result: NDArray[np.float32], found: float) -> NDArray[np.float32]:
+        rate.append(found)
+        fetch_rate()  # before another worker can see the array, and miss it
+        return result
 
-    array = job.features(kind, split_name, compute, rows=rows)
-    speed = job.features(
-        kind, split_name, lambda: np.array(rate or [np.nan]), rows=rows, fact="samples per second"
+    def fetch_rate() -> NDArray[np.float64]:
+        return job.features(
+            kind, split_name, lambda: np.array(rate or [np.nan]), rows=rows, fact="samples per second"
+        )
+
+    work = forward_in_blocks(
+        job, forward, split, lambda: image_pipeline(job, split), rows=rows, finish=keep_rate
     )
+    array = job.features(kind, split_name, work, rows=rows)
+    speed = fetch_rate()
     return array, None if np.isnan(speed[0]) else float(speed[0])
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 
 from harness.contract.cells import canonical_json
 from harness.contract.declared import ask
-from harness.inference.trees import count_tree_bytes, map_tree, pack_tree, unpack_tree
-from harness.records.files import cache_lock, write_cached
+from harness.errors import HarnessError
+from harness.inference.blocks import InBlocks
+from harness.inference.shared_blocks import SharedBlocks
+from harness.inference.tree_files import read_tree, write_tree
+from harness.inference.trees import count_tree_bytes, map_tree
+from harness.records.files import cache_lock
 from harness.records.paths import cache_dir
 from harness.records.provenance import environment
 
@@ -31,67 +34,91 @@ Tree = TypeVar("Tree")
 MEMORY_LIMIT = 512 * 2**20
 
 
+class SharedFiles(Protocol):
+    """Where caches of several machines meet; a path is that of a cached file without its suffix."""
+
+    def fetch(self, path: Path) -> bool:
+        """Bring what others have computed, and return whether it is here now."""
+
+    def put(self, path: Path) -> None:
+        """Give others what was computed here."""
+
+
+class StoppedEarly(HarnessError):
+    """What was computed ahead of its use goes no further: the worker has something better to do."""
+
+
 class FeatureCache:
     """A cache of arrays, or trees of them, by what decides them. Safe against kills and concurrent writers.
 
-    An array is an .npy file, a tree an .npz file of its arrays. Recent ones stay in memory, up to
-    `MEMORY_LIMIT` bytes.
+    Recent ones stay in memory, up to `MEMORY_LIMIT` bytes. With `remote`, what is not here is looked for there, and
+    what is computed is put there.
     """
 
-    def __init__(self, folder: Path | None = None, enabled: bool = True) -> None:
+    def __init__(
+        self, folder: Path | None = None, enabled: bool = True, remote: SharedFiles | None = None
+    ) -> None:
         self.folder = folder or cache_dir() / "features"
         self.enabled = enabled
-        self.computed = 0  # number of trees that were not cached
+        self.remote = remote if enabled else None
+        self.computed = 0  # number of trees that were not cached, in whole or in part
         self._recent: OrderedDict[str, Any] = OrderedDict()
+        self._wanted: Callable[[], bool] = lambda: False
 
     def get(self, decides: Mapping[str, Any], compute: Callable[[], Tree]) -> Tree:
         """Return the tree of arrays that `decides` identifies, after `compute` if it is not cached.
 
-        Tensors (on the CPU) in its result become arrays.
+        Tensors (on the CPU) in its result become arrays. A large computation that is given as `InBlocks` is
+        shared with all workers that need the same at that time. Raises StoppedEarly inside `stopping_when`.
         """
+        self._check()
         key = hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:32]
         if key in self._recent:
             self._recent.move_to_end(key)
             return cast("Tree", self._recent[key])
         path = self.folder / key[:2] / key
-        array = self._read(path) if self.enabled else None
+        array = read_tree(path) if self.enabled else None
+        if array is None and self.remote is not None and self.remote.fetch(path):
+            array = read_tree(path)
+        before = self.computed
+        if array is None and self.enabled and isinstance(compute, InBlocks) and len(compute.cuts) > 1:
+            blocks = SharedBlocks(
+                path, self.folder, compute, str(decides.get("what", "features")), self._check
+            )
+            array = blocks.assemble()
+            self.computed += blocks.computed
         if array is None:
-            with cache_lock(path) if self.enabled else nullcontext():
-                array = self._read(path) if self.enabled else None
-                if array is None:
-                    array = map_tree(np.asarray, compute())
-                    self.computed += 1
-                    if self.enabled:
-                        self._write(path, array)
+            array = self._compute_alone(path, compute)
+        if self.remote is not None and self.computed > before:
+            self.remote.put(path)
         self._remember(key, array)
         return cast("Tree", array)
 
-    def _read(self, path: Path) -> Any:
-        for file in (path.with_suffix(".npy"), path.with_suffix(".npz")):
-            try:
-                found = np.load(file, allow_pickle=False)
-                if file.suffix == ".npz":
-                    with found:
-                        found = unpack_tree(json.loads(str(found["shape"])), found)
-            except Exception:  # absent, or damaged, for which NumPy raises almost anything: compute again
-                continue
-            with suppress(OSError):
-                os.utime(file)  # so that clearing by age spares what is in use
-            return found
-        return None
+    @contextmanager
+    def stopping_when(self, wanted: Callable[[], bool]) -> Iterator[None]:
+        """Raise StoppedEarly in the block once `wanted()`: before another array or block, and from waiting."""
+        before, self._wanted = self._wanted, wanted
+        try:
+            yield
+        finally:
+            self._wanted = before
+
+    def _compute_alone(self, path: Path, compute: Callable[[], Any]) -> Any:
+        with cache_lock(path, self._check) if self.enabled else nullcontext():
+            array = read_tree(path) if self.enabled else None
+            if array is None:
+                array = map_tree(np.asarray, compute())
+                self.computed += 1
+                if self.enabled:
+                    self._write(path, array)
+        return array
+
+    def _check(self) -> None:
+        if self._wanted():
+            raise StoppedEarly("the worker is wanted for other work")
 
     def _write(self, path: Path, tree: Any) -> None:
-        arrays: dict[str, Any] = {}
-
-        def write(file: Path) -> None:
-            if isinstance(tree, np.ndarray):
-                np.save(file, tree, allow_pickle=False)
-            else:
-                shape = np.array(json.dumps(pack_tree(tree, "tree", arrays)))
-                np.savez(file, shape=shape, **arrays)
-
-        suffix = ".npy" if isinstance(tree, np.ndarray) else ".npz"
-        write_cached(path.with_suffix(suffix), write, self.folder, "--cache or $HARNESS_CACHE")
+        write_tree(path, tree, self.folder)
 
     def _remember(self, key: str, array: Any) -> None:
         self._recent[key] = array

@@ -63,9 +63,7 @@ def _fetch(leaf: Any) -> Any:
 
 
 def join_trees(parts: Sequence[Any]) -> Any:
-    """Return the trees of successive batches as the tree of all their samples, in order."""
-    import torch
-
+    """Return the trees of successive batches or blocks, of tensors or arrays, as the tree of all their samples, in order."""
     first = parts[0]
     if isinstance(first, Mapping):
         return {key: join_trees([part[key] for part in parts]) for key in first}
@@ -73,6 +71,10 @@ def join_trees(parts: Sequence[Any]) -> Any:
         return tuple(join_trees(each) for each in zip(*parts, strict=True))
     if isinstance(first, list):
         return [entry for part in parts for entry in part]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(parts)
+    import torch
+
     return torch.cat(list(parts))
 
 

@@ -101,7 +101,7 @@ def _example(plugin: registry.Plugin, factory: Any, declared: Sequence[Any]) -> 
     if plugin.kind == "executors":
         return f'executor = "{plugin.name}"'
     if plugin.kind == "importers":
-        return f"harness import {plugin.name} FILE"
+        return f"harness import FILE --as {plugin.name}"
     if plugin.kind == "plots":
         more = {"options": chosen} if chosen else {}
         return f"plots = [{_toml_table({'name': plugin.name, 'kind': plugin.name, **more})}]"

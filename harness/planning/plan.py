@@ -20,6 +20,7 @@ from harness.planning.expansion import Choice, Expansion
 from harness.planning.given_labels import read_given_labels
 from harness.planning.labels import Labels
 from harness.planning.suite import Suite
+from harness.planning.time_estimate import TimeEstimate, estimate_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +47,8 @@ class Plan:
     """Possible typos in its tables and plots."""
     evidence: dict[str, str] = field(default_factory=dict)
     """Cells to run that ran with other metrics: why no evidence was kept, or an empty text if it was."""
+    time: TimeEstimate | None = None
+    """How long the cells to run will take; None if there are none, or if it was not estimated."""
 
     def __iter__(self) -> Iterator[PlannedCell]:
         return iter(self.cells)
@@ -73,6 +76,7 @@ class Plan:
             "suite": self.suite.name,
             "counts": self.counts(),
             "remarks": self.remarks,
+            **({"time": self.time.to_dict()} if self.time else {}),
             "cells": cells,
         }
 
@@ -89,7 +93,7 @@ class Plan:
         """
         shown = [p for p in self if p.state == "run" or everything]
         limit = len(shown) if everything else LISTED
-        lines = [self._headline(), *(f"  {line}" for line in self._describe_evidence())]
+        lines = [self._headline(), *(f"  {line}" for line in [*self._describe_evidence(), *self._say_time()])]
         lines += [f"  {WORDS[p.state]:<9} {p.cell.id[:8]}  {p.cell.shown}" for p in shown[:limit]]
         if len(shown) > limit:
             lines.append(f"  … and {len(shown) - limit} more (--all shows them)")
@@ -125,7 +129,7 @@ class Plan:
 
     def _notes(self) -> list[str]:
         """Return the first reasons and remarks, for a form of a few lines."""
-        found = [*self._reasons(), *(f"note      {text}" for text in self.remarks)]
+        found = [*self._say_time(), *self._reasons(), *(f"note      {text}" for text in self.remarks)]
         more = [f"… and {len(found) - REASONS} more reasons and remarks"] if len(found) > REASONS else []
         return [*found[:REASONS], *more]
 
@@ -141,6 +145,9 @@ class Plan:
             for why, count in counts.items()
         ]
 
+    def _say_time(self) -> list[str]:
+        return [f"time      {self.time}"] if self.time else []
+
     def _headline(self) -> str:
         counts = self.counts()
         states = ", ".join(f"{counts[s]} {w}" for s, w in WORDS.items() if s in counts)
@@ -152,6 +159,15 @@ def note_evidence(plan: Plan, store: Store) -> None:
     for cell in (p.cell for p in plan if p.state == "run"):
         if (kept := store.find_evidence(cell.evidence_id)) is not None:
             plan.evidence[cell.id] = kept[0].missing or ""
+
+
+def note_time(plan: Plan, store: Store) -> None:
+    """Note in a plan how long its cells to run will take, from finished cells in the store; after `note_evidence`."""
+    from harness.planning.finished_cells import FinishedCells
+
+    if todo := [p.cell for p in plan if p.state == "run"]:
+        measured = [id for id, missing in plan.evidence.items() if not missing]
+        plan.time = estimate_time(todo, FinishedCells(store), measured)
 
 
 def make_plan(

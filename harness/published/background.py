@@ -31,7 +31,7 @@ SETTINGS = {
     "templates": ("templates",),
     "precision": ("precision",),
     "standard": ("standard",),
-    "parameters": ("parameters", "param_count"),
+    "parameters": ("parameters", "param_count"),  # the latter in millions, as timm has it
 }
 """What importers call the facts of a model among their settings."""
 
@@ -157,14 +157,17 @@ def _read_facts(data: pd.DataFrame, rows: Sequence[int]) -> dict[str, list[str]]
             column = next((c for c in (f"tag.settings.{name}", f"tag.model.{name}") if c in data), None)
             if column is not None:
                 values = data[column].to_list()
-                facts[fact] = [_to_text(values[row]) for row in rows]
+                scale = 1e6 if name == "param_count" else None
+                facts[fact] = [_to_text(values[row], scale) for row in rows]
                 break
     return facts
 
 
-def _to_text(value: Any) -> str:
+def _to_text(value: Any, scale: float | None = None) -> str:
     if value is None or value != value:
         return ""
+    if scale is not None and isinstance(value, int | float):
+        value = float(value) * scale
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -75,7 +75,8 @@ class WorkerFile:
             with suppress(OSError):
                 for path in self.held:
                     self.unlink(path)
-        os.close(self._descriptor)
+        with suppress(OSError):  # a plugin may have closed all descriptors
+            os.close(self._descriptor)
         if not inherited:
             with suppress(OSError):
                 self.path.unlink(missing_ok=True)

@@ -48,14 +48,24 @@ def describe_run(cell: Cell, device: Any, batch_size: int | None, workers: int) 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
     """Return versions, commit and host; the same for all cells of a process."""
-    host = {"system": platform.system(), "machine": platform.machine()}
     own = _git(_CHECKOUT) if (_CHECKOUT / ".git").exists() else None
     return {
         "harness": _version("vision-harness"),
         "python": platform.python_version(),
         "libraries": {name: v for name in LIBRARIES if (v := _version(name))},
         "git": {"harness": own, "project": _git(Path.cwd())},
-        "host": host | {"cpus": os.cpu_count(), "cpu": _cpu()},
+        "host": host_facts(),
+    }
+
+
+@lru_cache(maxsize=1)
+def host_facts() -> dict[str, Any]:
+    """Return system, architecture, and number and name of the processors."""
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "cpu": _cpu(),
     }
 
 

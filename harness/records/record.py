@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import orjson
@@ -72,7 +72,9 @@ class Record:
 
     def to_json(self) -> bytes:
         """Return the record as it is on disk. Infinite and NaN metrics are written as text."""
-        content = asdict(self)
+        content = {
+            f.name: getattr(self, f.name) for f in fields(self)
+        }  # asdict would copy every value, slowly
         content["metrics"] = {k: _encode_number(v) for k, v in self.metrics.items()}
         content["cost"] = {k: _encode_number(v) for k, v in self.cost.items()}
         return write_json(content, orjson.OPT_INDENT_2) + b"\n"

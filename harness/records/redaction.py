@@ -8,14 +8,14 @@ from typing import Any
 
 HIDDEN = "***"
 NAME = re.compile(
-    r"^(token|key|auth|.*(api|access|auth|hf|bearer|private|secret)[_-]?(key|token)|.*(secret|passw(or)?d|passphrase|credentials?))$",
+    r"^(token|key|auth|sig|.*signature|.*(api|access|auth|hf|bearer|private|secret)[_-]?(key|token)|.*(secret|passw(or)?d|passphrase|credentials?))$",
     re.IGNORECASE,
 )
 """Names of options that hold secrets; `class_token` and `token_position` do not."""
 
 
-LOGIN = re.compile(r"(://)[^/@\s]+@")
-"""The login before the host of an address."""
+LOGIN = re.compile(r"(://|\b(?:https?|s3|gs|az):/)[^/@\s]+@")
+"""The login before the host of an address; one slash is what a path leaves of two."""
 
 SETTING = re.compile(r"(?<=[?&])([^=&?\s]+)=([^&\s]+)")
 """An option of a reference in short form, `name:value?option=1`, or of an address."""

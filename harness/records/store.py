@@ -8,6 +8,8 @@
 <store>/suites/<suite>.json               the suite as last planned here, and its cells
 <store>/logs/<cell>-<8 digits>/           curves and pictures of running trainings (logs.py)
 <store>/running/<run>.json                the cells of a run under way (under_way.py)
+<store>/slurm/<name>/                     a job array: its note, its logs (plugins/harness_slurm)
+<store>/mirrors/<digest>.json             what a bucket has of all this (harness/mirroring/agreement.py)
 <store>/leases/<id>.lease                 which worker is at a cell (leases.py)
 <store>/index.parquet                     made from the records; can be deleted at any time
 """
@@ -19,7 +21,7 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -29,7 +31,15 @@ import orjson
 
 from harness.errors import NewerRecord, StoreError, StoreUnwritable
 from harness.records.evidence_files import Evidence, read_header, write_evidence
-from harness.records.files import FULL, TEMPORARY_PREFIX, clear_partial, replacing, write_bytes
+from harness.records.files import (
+    FULL,
+    TEMPORARY_PREFIX,
+    clear_partial,
+    count_bytes,
+    replacing,
+    write_bytes,
+    write_many,
+)
 from harness.records.index import list_done
 from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record, write_json
@@ -94,6 +104,21 @@ class Store:
                 _write_images(self.file("images", record.id, ""), images)
                 record.files.append("images")
             write_bytes(self.file("records", record.id, ".json"), record.to_json())
+
+    def write_all(self, records: Iterable[tuple[Record, Mapping[str, Any]]]) -> None:
+        """Write many records, each with its samples, as `write` does for one, but faster.
+
+        Raises StoreUnwritable if the disk refuses them; those before are then written.
+        """
+        with self.writing():
+            write_many(self._write_beside(record, samples) for record, samples in records)
+
+    def _write_beside(self, record: Record, samples: Mapping[str, Any]) -> tuple[Path, bytes]:
+        """Write a record's samples, and return path and content of the record itself."""
+        record.files = ["samples"] if samples else []
+        if samples:
+            _write_table(self.file("samples", record.id, ".parquet"), samples)
+        return self.file("records", record.id, ".json"), record.to_json()
 
     def write_measured(self, record: Record, samples: Mapping[str, Any] | None, origin: str) -> None:
         """Write a record whose metrics were computed from the evidence of another, with copies of its files.
@@ -289,7 +314,7 @@ class Store:
 
     def size(self) -> int:
         """Return the bytes on disk."""
-        return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file()) if self.path.is_dir() else 0
+        return count_bytes(self.path)
 
 
 def _is_cell(found: Any) -> bool:

@@ -16,6 +16,7 @@ from harness.discovery.near_misses import find_near_misses
 from harness.errors import PluginBroken
 from harness.planning.suite import find_suite_file
 from harness.published.finding import read_published_set
+from harness.records.files import count_bytes
 from harness.records.leases import FOLDER, Lease, clear_leases, list_leases
 from harness.records.paths import cache_dir, default_store
 from harness.records.provenance import environment
@@ -56,7 +57,7 @@ def collect_facts(store: str | Path | None = None, clear: bool | Literal["all"] 
         for same in registry.list_plugin_conflicts()
     ]
     cache = cache_dir()
-    size = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file()) if cache.is_dir() else 0
+    size = count_bytes(cache)
     place = Store(store or default_store())
     cleared = clear_leases(place.path / FOLDER, clear == "all") if clear else []
     return {

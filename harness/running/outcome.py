@@ -73,8 +73,13 @@ class Run:
         return ShownTables(build_tables(self.plan.suite, self.frame(), self.store))
 
     def _is_stored_plan(self) -> bool:
-        """Return whether the store has this plan as the suite's: not so after a run of a part, or another run."""
+        """Return whether the store has this plan as the suite's: not so after a run of a part, or another run.
+
+        Imported predictions beside it don't count.
+        """
         stored = self.store.manifest(self.plan.suite.name)
+        if stored is not None:
+            stored["cells"] = [cell for cell in stored["cells"] if not cell.get("imported")]
         return stored is not None and write_json(stored) == write_json(describe_plan(self.plan))
 
     def frame(self) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references, parse_short
 from harness.errors import PluginBroken
+from harness.exchange.imported_cells import select_imported
 from harness.planning.add_published import locate_published
 from harness.planning.labels import find_renamed
 from harness.planning.names import merge_names, move_collisions
@@ -47,14 +48,17 @@ def run(
     listeners: Sequence[object] = (),
     installed_listeners: bool = True,
     executors: Executors | None = None,
+    remote: str | None = None,
 ) -> Run:
     """Run the suite's missing cells and return the outcome; `fresh` runs all of them again.
 
     `listeners` are objects, or references of installed ones (`tensorboard?folder=runs`).
-    `executors` outlive this run, for use by others; without them the run closes its own.
+    `executors` outlive this run, for use by others; without them the run closes its own. `remote` is the checked
+    address of a bucket in which workers look for records and features; `harness.mirroring` puts the records there.
 
     Raises HarnessError before anything runs if the suite can't be planned.
     """
+    from harness.exchange.predictions_records import add_imported_metrics
     from harness.running.worker import RunSettings
 
     suite = locate_published(_add_metrics_table(suite, choice.add_metrics if choice else ()))
@@ -69,7 +73,9 @@ def run(
     outcome = Run(plan, store)
     outcome._events = events
     limit = cell_timeout if cell_timeout is not None else _keep_time_limit(plan)
-    settings = RunSettings(store.path, device, batch_size, workers, cache, fresh=fresh, cell_timeout=limit)
+    settings = RunSettings(
+        store.path, device, batch_size, workers, cache, fresh=fresh, cell_timeout=limit, remote=remote
+    )
     with Executors() if executors is None else nullcontext(executors) as available:
         runner = available.get(executor or _choose_executor(plan))
         store.clear_partial()
@@ -85,6 +91,8 @@ def run(
                     outcome.records.append(record)
                     workdir = store.path / "work" / cell.id
                     events.call("cell_finished", cell=cell, record=record, workdir=workdir)
+            if choice and choice.add_metrics:
+                add_imported_metrics(store, suite.name, choice.add_metrics)
         finally:
             outcome.problems = events.problems
             events.call("run_finished", plan=plan, records=outcome.records)
@@ -92,7 +100,10 @@ def run(
 
 
 def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
-    """Write the plan to the store; a run of a part of the suite adds to what was planned before."""
+    """Write the plan to the store; a run of a part of the suite adds to what was planned before.
+
+    Imported predictions stay in it in any case.
+    """
     names = describe_plan(plan)
     suite, cells = names.pop("suite"), names.pop("cells")
 
@@ -102,8 +113,8 @@ def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
 
     # runs of several parts may begin at the same moment
     with store.writing(), locked(store.path / "suites" / ".lock"):
-        before = store.manifest(plan.suite.name) if merge else None
-        if before:
+        before = store.manifest(plan.suite.name)
+        if before := before if merge else select_imported(before):
             renamed = find_renamed(before["cells"], cells)
             before["cells"] = [c for n, c in enumerate(before["cells"]) if n not in renamed]
             move_collisions(before, cells, names)

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.mirroring.remote_features import RemoteFeatures
+    from harness.mirroring.remote_records import RemoteRecords
+
 log = logging.getLogger(__name__)
 
 KEPT_SPLITS = 128
@@ -67,6 +70,8 @@ class RunSettings:
     """Run also what could be computed from the evidence that an earlier run kept."""
     cell_timeout: float | None = None
     """Seconds that a cell may take, which the executor sees to; None for any time."""
+    remote: str | None = None
+    """The address of the bucket that mirrors the store, checked."""
 
 
 class Worker:
@@ -84,10 +89,10 @@ class Worker:
         cores = settings.threads or os.cpu_count() or 1
         own = settings.workers
         self.workers: int = preparing_threads(self.device, cores) if own is None else own
-        self.cache = FeatureCache(settings.cache)
+        self.cache = FeatureCache(settings.cache, remote=_open_features(settings))
         make_deterministic()
         self.shared = Shared()
-        self.claims = Claims(self.store, settings.fresh)
+        self.claims = Claims(self.store, settings.fresh, _open_records(settings, self.store))
         self._model: tuple[str, Any] | None = None
         self._splits: OrderedDict[str, tuple[Split, Sequence[str]]] = OrderedDict()
 
@@ -97,7 +102,9 @@ class Worker:
 
     def _measure_kept(self, cell: Cell) -> Record | None:
         """Return the record of a cell whose metrics could be computed from kept evidence, else None."""
-        return None if self.settings.fresh else measure_kept(cell, self.store, self._job_without_model)
+        if self.settings.fresh:
+            return None
+        return measure_kept(cell, self.store, self._job_without_model)
 
     def _run(self, cell: Cell) -> Record:
         take_seconds()
@@ -195,20 +202,31 @@ class Worker:
             for cell, record, result, job in zip(cells, records, results, jobs, strict=True)
         ]
 
-    def warm(self, cell: Cell, wanted: Callable[[], bool]) -> None:
-        """Compute what a cell that runs elsewhere asks of the feature cache, until `wanted` says that others need this worker.
+    def warm(self, cell: Cell, wanted: Callable[[], bool] = lambda: False) -> bool:
+        """Compute what a cell that runs or waits elsewhere will ask for from the feature cache.
 
-        Whatever goes wrong is the cell's own to report.
+        Nothing is told or recorded, and whatever goes wrong is the cell's own to report. Once `wanted()` says that
+        others need this worker, it returns after the block at hand (`harness.inference.blocks`). Return whether all
+        is there; False also if the protocol declares no `warm`.
         """
-        if ask(cell.protocol.object, "warm") is None:
-            return
+        protocol = cell.protocol.object
+        if ask(protocol, "warm") is None or wanted():
+            return False
+
+        def ignore(*_: object) -> None:
+            pass
+
         try:
-            seed_all(derive_seed("cell", cell.id))
-            cell.protocol.object.warm(replace(self._job(cell), wanted=wanted))
+            with self.cache.stopping_when(wanted):
+                seed_all(derive_seed("cell", cell.id))
+                job = self._job(cell)
+                protocol.warm(replace(job, wanted=wanted, advance=ignore, report=ignore, show=ignore))
         except BaseException as error:
             if interrupts(error):
                 raise
-            log.debug("%s can't be prepared: %s", cell.shown, error)
+            log.debug("%s can't be prepared: %s", cell.shown, reason_of(error))
+            return False
+        return True
 
     def close(self) -> None:
         """Give back the leases of cells that it leaves undone; from any thread."""
@@ -410,3 +428,21 @@ class Worker:
 
         unit = 1 if sys.platform == "darwin" else 1024
         return {"peak_process_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+
+
+def _open_features(settings: RunSettings) -> RemoteFeatures | None:
+    """Return the feature files of the run's bucket, if it has one."""
+    if settings.remote is None:
+        return None
+    from harness.mirroring.remote_features import RemoteFeatures
+
+    return RemoteFeatures(settings.remote)
+
+
+def _open_records(settings: RunSettings, store: Store) -> RemoteRecords | None:
+    """Return the records of the run's bucket, if it has one."""
+    if settings.remote is None:
+        return None
+    from harness.mirroring.remote_records import RemoteRecords
+
+    return RemoteRecords(store, settings.remote)

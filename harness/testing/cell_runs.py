@@ -51,8 +51,17 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="harness-kit-", ignore_cleanup_errors=True)
 
 
-def run_cell(trial: PlannedGrid, place: Path, stop: int | None = None, seed: int = 0) -> CellResult:
-    """Run the trial's cell with a store and a cache below `place`; raise Killed at the `stop`-th event."""
+def run_cell(
+    trial: PlannedGrid,
+    place: Path,
+    stop: int | None = None,
+    seed: int = 0,
+    change: Callable[[Any], None] = lambda worker: None,
+) -> CellResult:
+    """Run the trial's cell with a store and a cache below `place`; raise Killed at the `stop`-th event.
+
+    `change` gets the worker first.
+    """
     from harness.records.store import Store
 
     cell = trial.pick_cells((seed,))[0]
@@ -66,7 +75,9 @@ def run_cell(trial: PlannedGrid, place: Path, stop: int | None = None, seed: int
             raise Killed
 
     states = _watch_model(cell)
-    record = make_worker(place, tell).run(cell)
+    worker = make_worker(place, tell)
+    change(worker)
+    record = worker.run(cell)
     store = Store(place / "store")
 
     def read(kind: str) -> dict[str, list[Any]]:
@@ -109,14 +120,14 @@ def find_difference(one: CellResult, other: CellResult) -> str | None:
     for name, value in here.items():
         # proportions of samples may differ by the few that tip over, which are looked at below
         slack = FLIPS if one.samples and one.record.units.get(name) == "fraction" else 0.0
-        if not _is_time(name) and not _is_close(value, there[name]) and not abs(value - there[name]) <= slack:
+        if not is_time(name) and not _is_close(value, there[name]) and not abs(value - there[name]) <= slack:
             return f"{name} = {value:.6g} and {there[name]:.6g}"
     for what, columns, others in (
         ("samples", one.samples, other.samples),
         ("curves", one.curves, other.curves),
     ):
         for column in columns:
-            if not _is_time(column) and (found := _find_column_difference(columns, others, column)):
+            if not is_time(column) and (found := _find_column_difference(columns, others, column)):
                 return f"{what}, column '{column}': {found}"
     return None
 
@@ -127,7 +138,7 @@ def _find_column_difference(
     a, b = here[column], there.get(column)
     if b is None or len(a) != len(b):
         return f"{len(a)} values and {len(b) if b is not None else 'none'}"
-    timed = [_is_time(str(name)) for name in here.get("column", [""] * len(a))]
+    timed = [is_time(str(name)) for name in here.get("column", [""] * len(a))]
     apart = [n for n, (x, y) in enumerate(zip(a, b, strict=True)) if not timed[n] and not _is_close(x, y)]
     # only predictions, or rights and wrongs, per sample may tip over
     discrete = all(x in (0, 1) or not isinstance(x, float) for x in a) and "id" in here and column != "id"
@@ -142,7 +153,8 @@ def _is_close(x: Any, y: Any) -> bool:
     return bool(x == y)
 
 
-def _is_time(name: str) -> bool:
+def is_time(name: str) -> bool:
+    """Return whether a value of that name measures time, and so differs from run to run."""
     return any(part in name for part in CLOCKS)
 
 

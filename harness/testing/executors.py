@@ -10,7 +10,7 @@ from typing import Any
 from harness.running.worker import RunSettings
 from harness.testing.cell_runs import temporary_folder
 from harness.testing.grids import PlannedGrid, explain_grid_refusal, installed_grids
-from harness.testing.verdicts import NotChecked, expect, must
+from harness.testing.verdicts import NotChecked, expect, must, require_available
 
 
 @dataclass
@@ -25,6 +25,7 @@ def check_executes(subject: ExecutorSubject) -> None:
     """It returns every cell once with its record, which is on disk by then, and reports their start."""
     from harness.records.store import Store
 
+    require_available(subject.plugin)
     grids = (grid for _, grid in installed_grids() if explain_grid_refusal(grid) is None)
     content = subject.cell if subject.cell is not None else next(grids, None)
     if content is None:

@@ -15,7 +15,7 @@ KINDS = {
     "datasets": ("dataset_subject:DatasetSubject", "general datasets dataset_targets dataset_comparisons"),
     "metrics": ("metrics:MetricSubject", "general metrics"),
     "methods": ("methods:RunSubject", "general methods"),
-    "protocols": ("methods:RunSubject", "general protocols methods"),
+    "protocols": ("methods:RunSubject", "general protocols methods warming"),
     "suites": ("suites:SuiteSubject", "suites"),
     "published": ("published_sets:PublishedSubject", "published_sets"),
     "hooks": ("listeners:ListenerSubject", "general listeners"),

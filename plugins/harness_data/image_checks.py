@@ -10,10 +10,13 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from harness import DataError, OptionError, content_digests
 from harness.discovery.content import trusts_mtime
+
+if TYPE_CHECKING:
+    from harness_data.remote_shards import RemoteShard
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ class ByteSource(Protocol):
     def place(self) -> str: ...
 
     @property
-    def file(self) -> Path: ...
+    def file(self) -> Path | RemoteShard: ...
 
     @property
     def stamp(self) -> str: ...
@@ -94,7 +97,9 @@ def _cache_path(sources: Sequence[ByteSource]) -> Path:
     from harness.records.paths import cache_dir
 
     digest = hashlib.sha256(VERSION.encode())
-    held = content_digests(source.file for source in sources)
+    files = [source.file for source in sources]
+    local = iter(content_digests(file for file in files if isinstance(file, Path)))
+    held = [next(local) if isinstance(file, Path) else file.identity for file in files]
     for source, content in zip(sources, held, strict=True):
         place = source.place if trusts_mtime() else ""  # many files may share their size and time
         identity = f"{place}|{content}|{source.stamp}"

@@ -17,6 +17,7 @@ from harness_data.webdatasets import IMAGE_EXTENSIONS, WebDataset
 if TYPE_CHECKING:
     from harness_data.pair_findings import PairFindings
     from harness_data.pair_split import PairSplit, UnreadPair
+    from harness_data.remote_shards import RemoteShard
     from harness_data.shards import ShardMember
 
 TEXT_FIELDS = ("text", "caption", "txt")
@@ -40,7 +41,7 @@ class MemberSource:
         return f"{self.member.offset}|{self.member.size}"
 
     @property
-    def file(self) -> Path:
+    def file(self) -> Path | RemoteShard:
         """The shard that holds it."""
         return self.member.shard
 
@@ -58,7 +59,7 @@ class PairShards(WebDataset):
     unless the whole split has none (its targets are then −1). The report lists all of this.
 
     Args:
-        path: the folder of the splits, itself or below $HARNESS_DATA_ROOT.
+        path: the folder of the splits, itself or below $HARNESS_DATA_ROOT; or an address, as for `webdataset`.
         encoding: of texts that are not UTF-8; by default guessed from the texts of the split.
     """
 
@@ -85,7 +86,7 @@ class PairShards(WebDataset):
 
         if missing := self.unavailable():
             raise DataError(missing)
-        check_split(split, self.splits, str(self.path))
+        check_split(split, self.splits, self.where)
         names, findings, whole = self._names, PairFindings(), PairFindings()
         entries = []
         for key, members in self._list_samples(split):
@@ -94,7 +95,7 @@ class PairShards(WebDataset):
                 entries.append(entry)
         if any(entry.label >= 0 for entry in entries):
             entries = [entry for entry in entries if entry.label >= 0]
-        where, read = f"{self.path}, split '{split}'", read_texts(entries, self.encoding)
+        where, read = f"{self.where}, split '{split}'", read_texts(entries, self.encoding)
         opened = PairSplit(entries, names, findings, where, whole.build_report(), read)
         unused = whole.describe(UNUSED, "not used")
         targets = opened.targets[opened.targets >= 0]
@@ -118,14 +119,14 @@ class PairShards(WebDataset):
         """Return why no classifier can be trained on the pairs, or None."""
         if len(self._names) > 1:
             return None
-        return f"{self.path}: all labelled pairs have the same class ({', '.join(self._names) or 'none is labelled'})"
+        return f"{self.where}: all labelled pairs have the same class ({', '.join(self._names) or 'none is labelled'})"
 
     def _list_samples(self, split: str) -> list[tuple[str, Mapping[str, ShardMember]]]:
         from harness_data.shards import index_shard
 
         return [
             (f"{number}/{replace_surrogates(key)}", members)
-            for number, shard in enumerate(self._list_shards(split))
+            for number, shard in enumerate(self._list_indexed(split))
             for key, members in index_shard(shard).items()
         ]
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import tarfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import DataError
 from harness_data.file_names import escape_file_name
 from harness_data.image_files import is_junk_folder, is_picture
 from harness_data.leftovers import Leftovers
+from harness_data.tar_index import TarMember, list_tar
 
-BLOCK = tarfile.BLOCKSIZE
-
-COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
-"""The first bytes of gzip, bzip2, xz and zstd files."""
+if TYPE_CHECKING:
+    from harness_data.remote_shards import RemoteShard
 
 
 @dataclass(frozen=True, slots=True)
 class ShardMember:
     """A file within a tar file: `size` bytes from `offset`."""
 
-    shard: Path
+    shard: Path | RemoteShard
     name: str
     offset: int
     size: int
@@ -33,6 +33,8 @@ class ShardMember:
 
     def read(self) -> bytes:
         """Return its bytes. Raises DataError naming shard and member if they can't be read."""
+        if not isinstance(self.shard, Path):
+            return self.shard.read(self.offset, self.size, self.place)
         try:
             with self.shard.open("rb") as file:
                 file.seek(self.offset)
@@ -44,7 +46,9 @@ class ShardMember:
         return data
 
 
-def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[str, ShardMember]]:
+def index_shard(
+    shard: Path | RemoteShard, left: Leftovers | None = None
+) -> dict[str, dict[str, ShardMember]]:
     """Return the samples of an uncompressed tar file in its order: key to extension to member.
 
     As in the webdataset format, the key is the path up to the first dot of the file's name, and the extension
@@ -53,50 +57,35 @@ def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[st
 
     Raises DataError naming the shard if it is not a tar file, is cut short or damaged, or has one member twice.
     """
-    samples: dict[str, dict[str, ShardMember]] = {}
-    end = 0
+    if not isinstance(shard, Path):
+        return _group_members(shard, shard.list_members(), left)
     try:
-        with tarfile.open(shard, "r:") as tar:
-            for info in tar:
-                end = info.offset_data + -(-info.size // BLOCK) * BLOCK
-                if not info.isfile():
-                    continue
-                folder, _, base = info.name.removeprefix("./").rpartition("/")
-                stem, dot, extension = base.partition(".")
-                junk = next((part for part in folder.split("/") if part and is_junk_folder(part)), None)
-                if junk is not None:
-                    if left is not None and is_picture(base) and not base.startswith("._"):
-                        left.add(f"in {junk}", f"{shard.name}:{info.name}")
-                    continue
-                if not stem or not dot:
-                    if left is not None:
-                        left.add_file(base, f"{shard.name}:{info.name}")
-                    continue
-                key = f"{folder}/{stem}" if folder else stem
-                sample = samples.setdefault(key, {})
-                if extension.lower() in sample:
-                    raise DataError(f"{shard}: '{info.name}' is in it twice")
-                sample[extension.lower()] = ShardMember(shard, info.name, info.offset_data, info.size)
         with shard.open("rb") as file:
-            file.seek(end)
-            mark = file.read(BLOCK)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        if _begins_with(shard, COMPRESSED):
-            raise DataError(
-                f"{shard}: is compressed, so its members can't be read in place: decompress it"
-            ) from None
+            return _group_members(shard, list_tar(file, str(shard)), left)
+    except OSError as error:
         raise DataError(f"{shard}: broken tar file ({error}); fetch the shard again") from None
-    # tarfile takes a damaged header or a cut between members for the end; a complete file ends with zeros
-    if len(mark) < BLOCK or any(mark):
-        raise DataError(
-            f"{shard}: broken tar file (cut short or damaged at byte {end}); fetch the shard again"
-        )
+
+
+def _group_members(
+    shard: Path | RemoteShard, members: Iterable[TarMember], left: Leftovers | None
+) -> dict[str, dict[str, ShardMember]]:
+    """Return the members by key and extension; see `index_shard`."""
+    samples: dict[str, dict[str, ShardMember]] = {}
+    for member in members:
+        folder, _, base = member.name.removeprefix("./").rpartition("/")
+        stem, dot, extension = base.partition(".")
+        junk = next((part for part in folder.split("/") if part and is_junk_folder(part)), None)
+        if junk is not None:
+            if left is not None and is_picture(base) and not base.startswith("._"):
+                left.add(f"in {junk}", f"{shard.name}:{member.name}")
+            continue
+        if not stem or not dot:
+            if left is not None:
+                left.add_file(base, f"{shard.name}:{member.name}")
+            continue
+        key = f"{folder}/{stem}" if folder else stem
+        sample = samples.setdefault(key, {})
+        if extension.lower() in sample:
+            raise DataError(f"{shard}: '{member.name}' is in it twice")
+        sample[extension.lower()] = ShardMember(shard, member.name, member.offset, member.size)
     return samples
-
-
-def _begins_with(file: Path, marks: tuple[bytes, ...]) -> bool:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(8).startswith(marks)
-    except OSError:
-        return False

@@ -11,8 +11,10 @@ from harness_data.image_files import IMAGE_SUFFIXES
 from harness_data.roots import resolve_below_root
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from harness_data.remote_layout import RemoteLayout
+    from harness_data.remote_shards import RemoteShard
     from harness_data.shards import ShardMember
 
 CLASS_NAMES = "classnames.txt"
@@ -71,13 +73,20 @@ class WebDataset:
     text and no label.
 
     Args:
-        path: the folder of the splits' folders, itself or below $HARNESS_DATA_ROOT.
+        path: the folder of the splits' folders, itself or below $HARNESS_DATA_ROOT; or its address (`https://…`,
+            `s3://…`), or that of the shards of one split, `https://host/test/shard-{000000..000009}.tar`, which are
+            read in place.
         label_space: the output space of supervised classifiers for these labels.
     """
 
     def __init__(self, path: Path, *, label_space: str | None = None) -> None:
         """Store the options."""
-        self.path = resolve_below_root(path)
+        from harness_data.shard_addresses import find_address
+
+        address = find_address(path, "path")
+        self.path = resolve_below_root(path) if address is None else path
+        self._remote = None if address is None else _open_layout(address)
+        self.where = address or str(self.path)
         self.label_space = label_space
 
     @classmethod
@@ -88,6 +97,8 @@ class WebDataset:
 
     def unavailable(self) -> str | None:
         """Return why there is nothing to load at the path, or None."""
+        if self._remote is not None:
+            return self._remote.explain_missing()
         if self.splits:
             return None
         if uncounted := next(iter(sorted(self.path.glob("*/*.tar"))), None):
@@ -104,13 +115,17 @@ class WebDataset:
     @cached_property
     def splits(self) -> tuple[str, ...]:
         """The folders that have an `nshards.txt`."""
+        if self._remote is not None:
+            return self._remote.splits
         return tuple(sorted(file.parent.name for file in self.path.glob("*/nshards.txt")))
 
     def fingerprint(self) -> str:
-        """Return a digest of names, templates and shards."""
+        """Return a digest of names, templates and shards; at an address, of what `remarks` says."""
         from harness import content_digest, content_digests
         from harness_data.digests import text_digest
 
+        if self._remote is not None:
+            return text_digest(_describe_remote(self._remote))
         beside = [self.path / name for name in (CLASS_NAMES, TEMPLATES, KIND)]
         parts: list[object] = [f"{file.name} {content_digest(file)}" for file in beside if file.is_file()]
         for split in self.splits:
@@ -132,11 +147,11 @@ class WebDataset:
 
         if missing := self.unavailable():
             raise DataError(missing)
-        check_split(split, self.splits, str(self.path))
+        check_split(split, self.splits, self.where)
         names = self._read_lines(CLASS_NAMES)
         images, labels, texts, ids = [], [], [], []
         left, used = Leftovers(), 0
-        for number, shard in enumerate(self._list_shards(split)):
+        for number, shard in enumerate(self._list_indexed(split)):
             for key, members in index_shard(shard, left).items():
                 where = f"{shard}: sample '{key}'"
                 image = next((members[e] for e in IMAGE_EXTENSIONS if e in members), None)
@@ -154,7 +169,7 @@ class WebDataset:
                 texts.append(members.get("txt"))
                 ids.append(f"{number}/{escape_file_name(key)}")
         if not ids:
-            raise DataError(f"{self.path / split}: its shards hold no samples")
+            raise DataError(f"{self.where}, split '{split}': its shards hold no samples")
         said = left.remarks(used)
         if not self._is_retrieval:
             said += note_unused_labels(np.asarray(labels), len(names) if names else max(labels) + 1, names)
@@ -162,9 +177,14 @@ class WebDataset:
 
     @property
     def remarks(self) -> list[str]:
-        """Remarks on shards beyond the number in `nshards.txt`, folders without that file, and equal shards."""
+        """Remarks on shards beyond the number in `nshards.txt`, folders without that file, and equal shards.
+
+        At an address, a remark on what the shards are known by.
+        """
         from harness_data.leftovers import Leftovers
 
+        if self._remote is not None:
+            return self._remote.remarks
         left, used = Leftovers(), 0
         for file in sorted(self.path.glob("*/*.tar*")):
             folder = file.parent.name
@@ -200,16 +220,26 @@ class WebDataset:
 
     @property
     def _templates(self) -> list[str] | None:
+        from harness.inference.zeroshot import check_templates
         from harness_data.class_names import read_templates
 
+        if self._remote is not None:
+            lines = self._remote.read_lines(TEMPLATES)
+            return None if lines is None else check_templates(lines, f"{self.where}: {TEMPLATES}", DataError)
         file = self.path / TEMPLATES
         return read_templates(file) if file.is_file() else None
 
     def _read_lines(self, name: str) -> list[str] | None:
         from harness_data.class_names import read_lines
 
+        if self._remote is not None:
+            return self._remote.read_lines(name)
         file = self.path / name
         return read_lines(file) if file.is_file() else None
+
+    def _list_indexed(self, split: str) -> Sequence[Path | RemoteShard]:
+        """Return the shards of a split; those at an address with their indices made, several at once."""
+        return self._list_shards(split) if self._remote is None else self._remote.list_indexed(split)
 
     def _list_shards(self, split: str) -> list[Path]:
         from harness_data.class_names import read_lines
@@ -239,3 +269,21 @@ def _parse_label(members: dict[str, ShardMember], names: Sequence[str] | None, w
     if names is not None and label >= len(names):
         raise DataError(f"{where}: label {label} is outside the {len(names)} names of {CLASS_NAMES}")
     return label
+
+
+def _open_layout(address: str) -> RemoteLayout:
+    from harness_data.remote_layout import RemoteLayout
+
+    return RemoteLayout(address)
+
+
+def _describe_remote(remote: RemoteLayout) -> Iterator[object]:
+    """Yield what data at an address are known by: texts, and of each shard its tag, its size and its index."""
+    for name in (CLASS_NAMES, TEMPLATES, KIND):
+        yield f"{name} {remote.read_text(name)!r}"
+    for split in remote.splits:
+        yield split
+        for shard in remote.list_indexed(split):
+            yield shard.identity
+            for member in shard.list_members():
+                yield f"{member.name} {member.offset} {member.size}"

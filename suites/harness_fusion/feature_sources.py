@@ -72,10 +72,13 @@ class FeatureSources:
         targets = torch.from_numpy(portion.targets).to(self.device)
 
         def encode(epoch: int) -> PairFeatures:
-            number = epoch % views if views else epoch
-            return self._join(portion, lambda m: self._load_view(portion, m, number))
+            return self.collect_view(portion, epoch % views if views else epoch)
 
         return EpochFeatures(targets, encode)
+
+    def collect_view(self, portion: SplitPortion, number: int) -> PairFeatures:
+        """Return features of one augmented view of the training part, for frozen encoders."""
+        return self._join(portion, lambda m: self._load_view(portion, m, number))
 
     def make_validation(self, portion: SplitPortion) -> FeatureBatches:
         """Return the source that decides early stopping: no augmentation, the encoders' current weights."""

@@ -113,6 +113,20 @@ class FusionCell:
             evidence={"": predictions, **probed},
         )
 
+    def warm(self) -> None:
+        """Encode what `result` will read from the cache, with frozen encoders."""
+        train, sources, protocol = self.parts.train, self.sources, self.protocol
+        for portion in (self.parts.test, self.parts.validation):
+            sources.collect_plain(portion)
+        if protocol.probes or not sources.augmented:
+            sources.collect_plain(train)
+        if sources.augmented and protocol.views:
+            certain = min(protocol.views, protocol.patience or protocol.epochs, protocol.epochs)
+            for number in range(certain):
+                sources.collect_view(train, number)
+        self._find_used()
+        self._find_miss_groups()
+
     # ---------------------------------------------------------------- training
 
     def _find_used(self) -> list[torch.nn.Parameter]:

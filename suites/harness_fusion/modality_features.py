@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 
 from harness import DataError, Job, Split
 from harness.inference.batches import autocast, forward_all
+from harness.inference.blocks import Advance, InBlocks, cut_blocks, name_device
 from harness.inference.evaluate import image_pipeline
 from harness.inference.prompts import describe_cut, find_cut
 from harness_fusion.contracts import Features
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Modality = Literal["text", "image"]
+Tree = TypeVar("Tree")
 Arrays = dict[str, "NDArray[Any]"]
 Change = Callable[[int, Any], Any]
 """Alters a row's image or text: `change(row, value)`."""
 
 ROWS_AT_ONCE = 2048
-"""Number of images whose float32 patches are held at once, before they are stored in half precision."""
+"""Number of images whose float32 patches are held at most at once, before they are stored in half precision."""
 
 TEXTS_AT_ONCE = 512
 
@@ -72,16 +73,16 @@ class Encoders:
         present = find_present(split, modality)[chosen]
 
         def part(which: str) -> NDArray[Any]:
-            def compute() -> NDArray[Any]:
-                if not made:
-                    encoded = self._encode_present(modality, split, chosen[present], change)
-                    made.update(_scatter_rows(encoded, np.flatnonzero(present), len(chosen)))
-                    for other in parts:  # cache the whole pass before another process repeats it
-                        if other != which:
-                            keep(partial(made.__getitem__, other), other)
+            def finish(encoded: Arrays, rate: float) -> NDArray[Any]:
+                made.update(_scatter_rows(encoded, np.flatnonzero(present), len(chosen)))
+                made["rate"] = np.array([rate])
+                for other in parts:  # cache the whole pass before another process repeats it
+                    if other != which:
+                        keep(partial(made.__getitem__, other), other)
                 return made[which]
 
-            return keep(compute, which)
+            work = self._encode_in_blocks(modality, split, chosen[present], change, finish)
+            return keep(partial(made.__getitem__, which) if made else work, which)
 
         # the rate first: if a kill lost it, only encoding again could measure it
         arrays = {which: part(which) for which in (("rate", *parts) if tokens else ("rate", "pooled"))}
@@ -116,7 +117,9 @@ class Encoders:
         """Encode some rows without the cache; `change(row, value)` first alters an image or a text."""
         split = self.job.splits(name)
         present = find_present(split, modality)[rows]
-        arrays = self._encode_present(modality, split, rows[present], change)
+        arrays = self._encode_in_blocks(
+            modality, split, rows[present], change, lambda encoded, rate: encoded
+        )()
         return self._build_features(_scatter_rows(arrays, np.flatnonzero(present), len(rows)), present)
 
     def scale_vectors(self, pooled: torch.Tensor) -> torch.Tensor:
@@ -139,35 +142,50 @@ class Encoders:
             tokens=self.gives_tokens[modality], **facts,
         )  # fmt: skip
 
-    def _encode_present(
+    def _encode_in_blocks(
         self,
         modality: Modality,
         split: Split,
         rows: NDArray[np.int64],
-        change: Change | None = None,
-    ) -> Arrays:
-        """Encode rows that all have the modality; return their arrays and the samples per second.
+        change: Change | None,
+        finish: Callable[[Arrays, float], Tree],
+    ) -> InBlocks[Tree]:
+        """Return the encoding of rows that all have the modality, which `finish` gets with the samples per second.
 
-        Raises DataError without rows.
+        Only images are encoded in several blocks: texts are padded to the longest of all. Raises DataError if
+        called without rows.
         """
-        if not len(rows):
-            raise DataError(f"{self.job.cell.dataset.label}: {modality}s are missing in all samples")
-        began = time.perf_counter()
         encode = self._encode_text_rows if modality == "text" else self._encode_image_rows
-        arrays = encode(split, rows, change)
-        rate = len(rows) / max(time.perf_counter() - began, 1e-9)
-        if change is None:
-            self._rates[modality] = rate
-        return {**arrays, "rate": np.array([rate])}
 
-    def _encode_text_rows(self, split: Split, rows: NDArray[np.int64], change: Change | None) -> Arrays:
+        def compute(start: int, stop: int, advance: Advance) -> Arrays:
+            if not len(rows):
+                raise DataError(f"{self.job.cell.dataset.label}: {modality}s are missing in all samples")
+            return encode(split, rows[start:stop], change, advance)
+
+        def done(encoded: Arrays, rate: float) -> Tree:
+            if change is None:
+                self._rates[modality] = rate
+            return finish(encoded, rate)
+
+        job = self.job
+        size = max(len(rows), 1) if modality == "text" else job.batch_size
+        place, batches = name_device(job.device), self._count_batches()
+        return InBlocks(len(rows), size, place, compute, done, job.advance, batches)
+
+    def _count_batches(self) -> int:
+        """Return the number of batches whose float32 patches are held at once."""
+        return max(1, ROWS_AT_ONCE // self.job.batch_size)
+
+    def _encode_text_rows(
+        self, split: Split, rows: NDArray[np.int64], change: Change | None, advance: Advance
+    ) -> Arrays:
         texts = [split.texts[r] if change is None else change(int(r), split.texts[r]) for r in rows]  # type: ignore[attr-defined]
         job, found = self.job, []
         with torch.inference_mode(), autocast(job.device, job.precision):
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 parts = self.encode_texts(texts[start : start + TEXTS_AT_ONCE])
                 found.append(tuple(part.cpu() for part in parts))
-                job.advance(min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
+                advance(min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
         arrays = {"pooled": torch.cat([f[0] for f in found]).float().numpy()}
         if self.gives_tokens["text"]:
             # keep positions up to the last token of any text, since some encoders pad on the left
@@ -176,21 +194,23 @@ class Encoders:
             arrays["mask"] = torch.cat([_fit_length(f[2], longest) for f in found]).numpy()
         return arrays
 
-    def _encode_image_rows(self, split: Split, rows: NDArray[np.int64], change: Change | None) -> Arrays:
+    def _encode_image_rows(
+        self, split: Split, rows: NDArray[np.int64], change: Change | None, advance: Advance
+    ) -> Arrays:
         job = self.job
         prepare = image_pipeline(job, split)
         source: Any = split if change is None else AlteredImageSplit(split, change)
         pooled: list[NDArray[Any]] = []
         patches: list[NDArray[Any]] = []
 
-        def advance(before: int, done: int, _: int) -> None:
-            job.advance(before + done, len(rows))
+        def go_on(before: int, done: int, _: int) -> None:
+            advance(before + done, len(rows))
 
-        for start in range(0, len(rows), ROWS_AT_ONCE):
+        for start, stop in cut_blocks(len(rows), job.batch_size, self._count_batches()):
             vectors, *sequences = forward_all(
                 self.encode_images, source, prepare, device=job.device, batch_size=job.batch_size, precision=job.precision,
-                workers=job.workers, indices=rows[start : start + ROWS_AT_ONCE].tolist(),
-                advance=partial(advance, start),
+                workers=job.workers, indices=rows[start:stop].tolist(),
+                advance=partial(go_on, start),
             )  # fmt: skip
             pooled.append(vectors.numpy())
             patches += map(_to_half, sequences)
@@ -260,8 +280,8 @@ def _fit_length(tensor: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def _scatter_rows(arrays: Arrays, rows: NDArray[Any], count: int) -> Arrays:
-    """Scatter arrays of some rows into `count` rows, zero elsewhere; the rate is not per row."""
-    whole = {k: np.zeros((count, *a.shape[1:]), a.dtype) for k, a in arrays.items() if k != "rate"}
+    """Scatter arrays of some rows into `count` rows, zero elsewhere."""
+    whole = {k: np.zeros((count, *a.shape[1:]), a.dtype) for k, a in arrays.items()}
     for name, array in whole.items():
         array[rows] = arrays[name]
-    return {**arrays, **whole}
+    return whole

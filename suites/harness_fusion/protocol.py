@@ -120,6 +120,13 @@ class Fusion(FusionOptions):
 
         return FusionCell(self, job).result()
 
+    def warm(self, job: Job) -> None:
+        """Encode the parts, and those augmented views of the training part that the cell surely reads."""
+        from harness_fusion.fusion_cell import FusionCell
+
+        if self.encoders == "frozen":
+            FusionCell(self, job).warm()
+
     def measure(self, job: Job, evidence: Mapping[str, Predictions]) -> dict[str, float]:
         """Return the metrics on all pairs, under each probe and on each subset."""
         from harness_fusion.measuring import measure_pairs

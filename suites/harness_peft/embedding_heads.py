@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from harness import HarnessError, Job, Unavailable, derive_seed
 from harness.inference.batches import forward_all
+from harness.inference.blocks import forward_in_blocks
 from harness.learning.augmentation import build_augmentation
 from harness_peft.adapted_network import AdaptedNetwork, FittedHead
 from harness_peft.prepared_splits import JoinedSplit, pass_through
@@ -40,11 +41,8 @@ def embed_split(job: Job, method: Any, network: AdaptedNetwork, split: Any) -> N
     return job.features(
         f"peft {getattr(method, 'features', 'projected')} features",
         split.name,
-        lambda: forward_all(
-            network.features, split, pass_through, device=job.device, batch_size=job.batch_size,
-            precision=job.precision, workers=job.workers,
-        ).numpy(),
-    )  # fmt: skip
+        forward_in_blocks(job, network.features, split, lambda: pass_through),
+    )
 
 
 def apply_head(network: AdaptedNetwork, features: NDArray[np.float32]) -> torch.Tensor:

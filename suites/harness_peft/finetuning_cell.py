@@ -13,6 +13,7 @@ from torch import nn
 from harness import Result, derive_seed
 from harness.contract.remarks import label_remark
 from harness.inference.prompts import prompt_facts, remark_prompts
+from harness.inference.splits import find_test_split
 from harness.inference.zeroshot import encode_prompts, prompts_of
 from harness.learning.recipe import Recipe, steps_for
 from harness_peft import costs, embedding_heads
@@ -45,6 +46,23 @@ class FinetuningCell(CellFacts):
         cost |= {"training_seconds": seconds, "tuning_seconds": sum(t.seconds for t in trials)}
         cost |= measure_costs(self, network, outcome, notes)
         return replace(evaluate_cell(self, network, cost, notes), curves=build_curves(outcome))
+
+    def warm(self) -> None:
+        """Embed the test split, the training split and the shifts for a head that is fitted on embeddings.
+
+        The validation split is left to the cell: whether it is read depends on the tuning.
+        """
+        if not (self.solves or self.fits):
+            return
+        job, shifts = self.job, self.protocol.shifts.values()
+        network = AdaptedNetwork.from_facts(job.model, self.network_facts(job.cell.seed))
+        if hasattr(self.method, "prepare"):
+            self.method.prepare(network)
+        shifted = [(find_test_split(data.splits).name, job.at(data)) for data in shifts]
+        for name, there in ((self.data.tested, job), (self.data.train, job), *shifted):
+            if name is not None:
+                split = self.data.prepare_split(name, there)
+                embedding_heads.embed_split(there, self.method, network, split)
 
     def _remark_prompts(self, network: AdaptedNetwork) -> None:
         """Remark which prompts were cut, and which classes start from the same prompts."""

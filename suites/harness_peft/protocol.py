@@ -159,3 +159,9 @@ class Finetuning(FinetuningOptions):
         from harness_peft.finetuning_cell import FinetuningCell
 
         return FinetuningCell(self, job).result()
+
+    def warm(self, job: Job) -> None:
+        """Embed the splits that a method with a fitted head reads; other methods keep no features."""
+        from harness_peft.finetuning_cell import FinetuningCell
+
+        FinetuningCell(self, job).warm()

@@ -134,18 +134,13 @@ class FewShot:
         import time
 
         from harness.running.devices import seed_all
-        from harness_prompts.prompt_data import PromptData
-        from harness_prompts.shots import split_base_and_new
 
-        shots = int(job.cell.axes.get("shots", 0)) if job.method.needs_shots else 0
-        train = find_named_split(job.dataset.splits, self.train) if shots else None
-        source = PromptData(job, self.class_names, train)
+        shots, train, source = self._open_data(job)
         if train is not None:
             tested = job.splits(source.tested)
             for text in check_same_classes(job.splits(train), tested, job.cell.dataset.label):
                 job.remark(text)
-        everything = list(range(len(source.class_names)))
-        base, new = split_base_and_new(len(everything)) if self.classes == "base-to-new" else (everything, [])
+        base, new = self._choose_classes(source)
         task = source.make_task(base, shots, self.train, self.validation, self.logit_scale)
         seed_all(task.seed)
         start = time.perf_counter()
@@ -166,6 +161,34 @@ class FewShot:
             return self._evaluate_halves(job, source, classifier, task, {"base": base, "new": new})
         result = self._evaluate(job, source, classifier, task)
         return self._evaluate_elsewhere(job, result, classifier, task)
+
+    def warm(self, job: Job) -> None:
+        """Embed the tested splits, unless the method has an image tower of its own, and the pools of shots."""
+        from harness.inference.evaluate import outputs
+        from harness_prompts.prompt_data import PromptData
+
+        shots, _, source = self._open_data(job)
+        if not getattr(job.method, "own_image_tower", False):
+            others = [PromptData(place) for place in map(job.at, self.evaluate_on or [])]
+            for tested in (source, *others):  # first: the run begins with the shots
+                outputs(tested.job, "image embeddings", tested.tested)
+        base, _ = self._choose_classes(source)
+        source.make_task(base, shots, self.train, self.validation, self.logit_scale)
+
+    def _open_data(self, job: Job) -> tuple[int, str | None, PromptData]:
+        """Return the number of shots, the split that they are drawn from, if any, and the data set."""
+        from harness_prompts.prompt_data import PromptData
+
+        shots = int(job.cell.axes.get("shots", 0)) if job.method.needs_shots else 0
+        train = find_named_split(job.dataset.splits, self.train) if shots else None
+        return shots, train, PromptData(job, self.class_names, train)
+
+    def _choose_classes(self, source: PromptData) -> tuple[list[int], list[int]]:
+        """Return the classes to fit on, and the new ones that the method then has to name."""
+        from harness_prompts.shots import split_base_and_new
+
+        count = len(source.class_names)
+        return split_base_and_new(count) if self.classes == "base-to-new" else (list(range(count)), [])
 
     def _evaluate(
         self, job: Job, source: PromptData, classifier: FewShotClassifier, task: FewShotTask

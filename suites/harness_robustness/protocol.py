@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness import Split
+
 T = TypeVar("T")
 
 
@@ -108,6 +110,27 @@ class Classification:
         cost = {"samples_per_second": rate} if rate else {}
         return classification_result(job, predictions, cost=cost, notes=notes)
 
+    def warm(self, job: Job) -> None:
+        """Compute the outputs and text embeddings that `run` will ask for."""
+        from harness.inference.evaluate import outputs
+
+        name = find_test_split(job.dataset.splits, self.split).name
+        if name is None:
+            return
+        if uses_own_logits(job.model, job.dataset):
+            outputs(job, "logits", name)
+            return
+        split = job.splits(name)
+        if not ask(split, "class_names"):
+            return
+        outputs(job, "image embeddings", name)  # first: the run begins with the texts
+        self._build_classifier(job, split)
+
+    def _build_classifier(self, job: Job, split: Split) -> tuple[NDArray[np.float32], Sequence[str]]:
+        """Return the text classifier of a split with class names, and the templates."""
+        templates = self.templates or templates_of(split, job.cell.dataset.label)
+        return _encode_texts(job, ask(split, "class_names"), templates), templates
+
     def _classify_zero_shot(self, job: Job, name: str) -> tuple[Any, float | None, dict[str, Any]]:
         import torch
 
@@ -120,8 +143,8 @@ class Classification:
             raise DataError(
                 f"{job.cell.dataset.label}: zero-shot needs class names, and the data set has none"
             )
-        templates = self.templates or templates_of(split, job.cell.dataset.label)
-        texts = torch.from_numpy(_encode_texts(job, class_names, templates))
+        weights, templates = self._build_classifier(job, split)
+        texts = torch.from_numpy(weights)
         embeddings, rate = outputs(job, "image embeddings", name)
         own = similarity_of(job.model) == "own"
         scale = (

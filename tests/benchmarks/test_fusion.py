@@ -81,11 +81,9 @@ def test_seven_arms_cost_at_most_half_an_encoding_more_than_their_heads(
     from harness_open_clip import OpenClipModel
 
     monkeypatch.setattr(fusion_cell, "train_head", timed("heads", head_training.train_head))
-    monkeypatch.setattr(
-        modality_features.Encoders,
-        "_encode_present",
-        timed("encoding", modality_features.Encoders._encode_present),
-    )
+    for name in ("_encode_text_rows", "_encode_image_rows"):
+        encode = getattr(modality_features.Encoders, name)
+        monkeypatch.setattr(modality_features.Encoders, name, timed("encoding", encode))
     for name in ("image", "text"):
         whole = getattr(OpenClipModel, f"encode_{name}_tokens")
 

@@ -215,7 +215,7 @@ def test_missing_files_and_empty_folders(store, tmp_path):
     with pytest.raises(DataError, match="no such file"):
         import_clip_benchmark([tmp_path / "no.json"], store)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="json file there"):
+    with pytest.raises(DataError, match=r"no \*\.json, \*\.csv file there"):
         import_clip_benchmark([tmp_path / "empty"], store)
 
 

@@ -25,6 +25,7 @@ from harness.running.executors import dispatcher
 from harness.running.executors.channel import ELSEWHERE, IDLE, RECORD, TROUBLE, Event
 from harness.running.executors.dispatcher import Dispatcher
 from harness.running.executors.slots import Batch, Died, Message, Ready
+from harness.testing.cell_runs import temporary_folder
 from harness.testing.toys import toy_suite
 
 DIES, HANGS, SPENT = "dies", "hangs", "spent"
@@ -310,3 +311,113 @@ def test_late_messages_of_a_worker_that_was_ended_are_ignored(cells: list[Cell],
         late.join()
         runner.close()
     assert sorted(cell.id for cell, _ in found) == sorted(c.id for c in cells[:2])
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 30))
+@settings(max_examples=30, deadline=None)
+def test_once_it_is_enough_nothing_more_begins(slots: int, size: int, most: int) -> None:
+    with toy_suite() as content, temporary_folder() as folder:
+        suite = parse_suite({**content, "methods": ["kit-toy"], "seeds": list(range(30))})
+        place, begun = ToyPlace(slots), 0
+
+        def tell(name: str, *, cell: Cell, **facts: Any) -> None:
+            nonlocal begun
+            begun += name == "cell_started"
+
+        chunks = chunked([p.cell for p in make_plan(suite)], size)
+        runner = Dispatcher(place)
+        try:
+            found = [
+                cell.id for cell, _ in runner.run(chunks, Path(folder), tell, enough=lambda: begun >= most)
+            ]
+        finally:
+            runner.close()
+    # what was handed out is done, and no slot got anything afterwards
+    assert len(found) == len(set(found)) == sum(place.ran.values())
+    assert min(most, 30) <= len(found) < most + slots * size + 1
+
+
+def test_enough_is_noticed_without_any_message(cells: list[Cell], tmp_path: Path) -> None:
+    place = ToyPlace(1)
+    place.never_ready = {0}
+    asked = iter([False, False, True])
+    runner = Dispatcher(place)
+    assert list(runner.run([cells[:2]], tmp_path, lambda *_, **__: None, enough=lambda: next(asked))) == []
+    runner.close()
+    assert not place.sent
+
+
+def test_workers_without_cells_help_with_one_that_runs_for_long(
+    cells: list[Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that no chunk needed start for it; each is asked once for each cell, and only if the protocol can."""
+    monkeypatch.setattr(dispatcher, "HELP_AFTER", 0.05)
+    long, short = cells[0], cells[1]
+
+    def act(cell: Cell, slot: int) -> str:
+        return HANGS if cell is long else "ok"
+
+    place = ToyPlace(3, act)
+    drive(place, [[long], [short]], tmp_path, cell_timeout=0.3)
+    assert place.warmed == []
+    assert set(place.starts) == {0, 1}
+    monkeypatch.setattr(type(long.protocol.object), "warm", lambda self, job: None, raising=False)
+    place = ToyPlace(3, act)
+    drive(place, [[long], [short]], tmp_path, cell_timeout=0.3)
+    assert sorted(place.warmed) == [(1, long.id), (2, long.id)]
+    place = ToyPlace(2, lambda cell, slot: "ok")
+    drive(place, [[short], [long]], tmp_path)
+    assert place.warmed == []
+
+
+def test_a_worker_that_hangs_before_it_begins_a_cell_costs_that_no_try(
+    cells: list[Cell], tmp_path: Path
+) -> None:
+    """As one that helps with another cell and can't be stopped there."""
+
+    class Deaf(ToySlot):
+        def send(self, cells: Sequence[Cell], since: int) -> None:
+            if self.place.starts[self.number] > 1:
+                super().send(cells, since)
+
+    class Place(ToyPlace):
+        def start(self, number: int, inbox: Callable[[Message], None]) -> ToySlot:
+            self.starts[number] += 1
+            return Deaf(self, number, inbox)
+
+    place = Place(1)
+    records, events = drive(place, [cells[:2]], tmp_path, cell_timeout=0.1)
+    assert {r.status for r in records.values()} == {"ok"}
+    assert place.starts[0] == 2
+    assert not [event for event in events if event[0] == "cell_lost"]
+
+
+def test_a_listener_that_takes_its_time_makes_no_cell_late(cells: list[Cell], tmp_path: Path) -> None:
+    """Messages that came in while it worked are read before a worker is judged."""
+    runner = Dispatcher(ToyPlace(1))
+
+    def listen(name: str, **facts: Any) -> None:
+        if name == "cell_started":
+            time.sleep(0.3)
+
+    try:
+        found = list(runner.run([cells[:3]], tmp_path, listen, cell_timeout=0.1))
+    finally:
+        runner.close()
+    assert [record.status for _, record in found] == ["ok"] * 3
+
+
+def test_a_slot_that_can_not_start_again_is_given_up(
+    cells: list[Cell], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Place(ToyPlace):
+        def start(self, number: int, inbox: Callable[[Message], None]) -> ToySlot:
+            self.starts[number] += 1
+            if self.starts[number] > 1:
+                raise HarnessError("no more processes")
+            return ToySlot(self, number, inbox)
+
+    place = Place(2, lambda cell, slot: DIES if slot == 0 else "ok")
+    records, _ = drive(place, chunked(cells[:4], 1), tmp_path)
+    assert {r.status for r in records.values()} == {"ok"}
+    assert "no worker starts in slot 1: no more processes" in caplog.text

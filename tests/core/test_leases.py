@@ -518,6 +518,14 @@ def test_listing_and_clearing(make: Callable[..., Leases], folder: Path) -> None
     assert alive.take("a" * 20) is None
 
 
+def test_leases_of_slurm_jobs_that_are_known_to_have_ended(make: Callable[..., Leases], folder: Path) -> None:
+    for task, id in (("3", "a" * 20), ("4", "b" * 20), (None, "c" * 20)):
+        put(folder, here(host="elsewhere", job=task and f"8_{task}"), id)
+    assert [lease.id[0] for lease in clear_leases(folder, jobs={"8_3", "9_4"})] == ["a"]
+    assert [lease.id[0] for lease in list_leases(folder)] == ["b", "c"]
+    assert make().take("a" * 20) is None
+
+
 def test_doctor_shows_and_clears_leases(
     make: Callable[..., Leases], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

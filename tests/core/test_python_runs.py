@@ -56,7 +56,7 @@ NAMES = {
     "model": "models", "dataset": "datasets",
     "method": "methods", "metric": "metrics", "add_model": "add_models", "add_dataset": "add_datasets",
     "add_metric": "add_metrics", "experiment": "experiments", "suite": "suites", "listen": "listeners",
-    "value": "values", "no_percent": "percent", "quiet": "progress", "format": "program",
+    "value": "values", "no_percent": "percent", "quiet": "progress",
 }  # fmt: skip
 """Arguments by options that may be repeated, are negated, or are called otherwise."""
 

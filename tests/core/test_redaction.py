@@ -8,7 +8,19 @@ from harness.records.redaction import HIDDEN, redact
 
 
 @pytest.mark.parametrize(
-    "name", ["api_key", "apikey", "openai-api-key", "token", "hf_token", "password", "client_secret", "key"]
+    "name",
+    [
+        "api_key",
+        "apikey",
+        "openai-api-key",
+        "token",
+        "hf_token",
+        "password",
+        "client_secret",
+        "key",
+        "sig",
+        "X-Amz-Signature",
+    ],
 )
 def test_secret_names_are_hidden_at_any_depth(name: str) -> None:
     assert redact({"a": [{"b": {name: "s3cret"}}]}) == {"a": [{"b": {name: HIDDEN}}]}
@@ -31,6 +43,9 @@ def test_numbers_and_empty_texts_are_kept() -> None:
         ("llm:gpt?api_key=abc&size=2", "llm:gpt?api_key=***&size=2"),
         ("llm:gpt?size=2&token=a%20b", "llm:gpt?size=2&token=***"),
         ("https://me:abc@host/x?class_token=1", "https://***@host/x?class_token=1"),
+        ("webdataset:https:/me:abc@host/x.tar", "webdataset:https:/***@host/x.tar"),
+        ("C:/me@home/x", "C:/me@home/x"),
+        ("https://host/x?X-Amz-Signature=abc&sig=d", "https://host/x?X-Amz-Signature=***&sig=***"),
         ("timm:resnet50?pretrained=false", "timm:resnet50?pretrained=false"),
         ("what is key = value? no idea", "what is key = value? no idea"),
     ],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing.context
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +20,7 @@ from harness.planning.plan import make_plan
 from harness.planning.suite import parse_suite
 from harness.records.record import Record
 from harness.records.store import Store
+from harness.running.executors import process_slots
 from harness.running.executors.dispatcher import Dispatcher
 from harness.running.executors.process_slots import ProcessPlace
 from harness.running.hooks import hookimpl
@@ -25,7 +29,7 @@ from harness.running.visible_devices import Gpu
 from harness.running.worker import RunSettings
 
 CODE = """
-import os, signal, time
+import os, shutil, signal, time
 import numpy as np
 from harness import Result, Sample
 
@@ -42,6 +46,9 @@ class D:
     splits = ("test",)
     def load(self, split): return S()
 
+class Odd:
+    def __reduce__(self): return (int, ("not a number",))
+
 class Acts:
     def run(self, job):
         does = job.model.does
@@ -51,6 +58,22 @@ class Acts:
             os.kill(os.getpid(), signal.SIGKILL)
         if does == "leaves":
             os._exit(7)
+        if does == "forks":
+            if (child := os.fork()) == 0:
+                os.execvp("sleep", ["sleep", "3600"])
+            with open(job.cache.folder / "children", "a") as file:
+                file.write(f"{child}\\n")
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if does == "closes":
+            os.closerange(3, 1024)
+        if does == "fills the disk":
+            folder = job.workdir.parent.parent / "records"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.touch()
+        if does == "wants to stop":
+            raise KeyboardInterrupt
+        if does == "says odd things":
+            job.report("x", 1, {"loss": Odd()})
         if does == "hangs" and job.cell.seed == 1:
             signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
             time.sleep(3600)
@@ -131,6 +154,79 @@ def test_cells_that_kill_their_worker_fail_alone(store: Store) -> None:
             assert store.read(record.id) == record
     assert listens.started["ok · slot-d"] == 1
     assert sum(listens.lost.values()) == 2 * 6 + 1
+
+
+def test_a_death_shows_though_what_the_worker_forked_lives_on(store: Store, tmp_path: Path) -> None:
+    """It has inherited all pipes, and so keeps them open."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    try:
+        records = go(store, suite("ok", "forks"), cache=cache)
+    finally:
+        for child in (cache / "children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+    assert records["ok · slot-d"].status == "ok"
+    assert "SIGSEGV" in str(records["forks · slot-d"].reason)
+
+
+def test_a_plugin_that_closes_all_files_keeps_its_numbers(store: Store) -> None:
+    records = go(store, suite("ok", "closes"))
+    assert {r.status for r in records.values()} == {"ok"}
+
+
+def test_a_store_that_becomes_unwritable_ends_the_run_in_one_line(
+    store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No other cell could be kept, so none is blamed, and the worker shows no traceback."""
+    listens = Listens()
+    with pytest.raises(harness.HarnessError, match="the store can't be written: Not a directory; make it"):
+        go(store, suite("fills the disk", "ok", executor="processes:1"), listens)
+    assert not listens.lost
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_plugin_that_wants_to_stop_fails_its_cell(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    records = go(store, suite("ok", "wants to stop"))
+    failed = records["wants to stop · slot-d"]
+    assert str(failed.reason).endswith("ended: KeyboardInterrupt; 2 workers were lost at this cell")
+    assert records["ok · slot-d"].status == "ok"
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_events_that_can_not_be_taken_in_take_no_record_along(store: Store) -> None:
+    records = go(store, suite("says odd things", seeds=[0, 1]))
+    assert {r.status for r in records.values()} == {"ok"}
+
+
+def test_workers_that_do_not_end_are_waited_for_together(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their time to tidy up begins when they are told to end, not one after another."""
+    place = ProcessPlace(3, RunSettings(store.path, device="cpu", threads=1))
+    slots = [place.start(number, lambda message: None) for number in range(3)]
+    for slot in slots:
+        os.kill(slot._process.pid or 0, signal.SIGSTOP)
+    monkeypatch.setattr(process_slots, "GRACE", 3.0)
+    for slot in slots:
+        slot.end()
+    for slot in slots:
+        assert slot._patient_until <= time.monotonic() + 3.0
+    began = time.monotonic()
+    slots[0].join()
+    waited = time.monotonic() - began
+    for slot in slots[1:]:
+        slot.join()
+    assert time.monotonic() - began < 2 * waited
+    assert [slot._process.exitcode for slot in slots] == [-signal.SIGKILL] * 3
+
+
+def test_a_process_that_can_not_be_started_is_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", refuse)
+    with pytest.raises(harness.HarnessError, match=r"worker 1 can't be started: .*; ask for fewer workers"):
+        go(store, suite("ok"))
 
 
 @pytest.mark.parametrize("executor", ["processes:2", "inline"])

@@ -122,6 +122,8 @@ FAULTS = [
     ("executors", "SwapsRecords", "executes", "its own record"),
     ("importers", "NoDirections", "reads", "directions.top1: expected whether larger is better"),
     ("importers", "NewSeeds", "reads", "the same results when the file is read again.*found 1 new"),
+    ("importers", "KnowsNotItsOwn", "recognises", "`recognise` to return True for its example; found False"),
+    ("importers", "KnowsAll", "recognises", "`recognise` to return False for an empty file; found True"),
     ("importers", "Crashes", "refuses", "for an empty file; found JSONDecodeError"),
     ("importers", "NamesNoFile", "refuses", "starts with the file's path"),
     ("protocols", "ForgetsTheGenerator", "continues after a kill", "after a kill at step.*random generators"),
@@ -136,6 +138,10 @@ FAULTS = [
     ("protocols", "SeedsMixed", "seeds at once", "seed 1 to give the same beside another"),
     ("protocols", "TrainsTheModel", "leaves the model", "found other weights.*the same loaded model"),
     ("protocols", "LeavesAHook", "leaves the model", "found other hooks"),
+    ("protocols", "WarmsOthers", "warm", "what `run` asks for .*lengths.*for nothing"),
+    ("protocols", "WarmRaises", "warm", "raise nothing; found AttributeError"),
+    ("protocols", "WarmDecides", "warm", "the same numbers after `warm` as without it; found end"),
+    ("protocols", "WarmWrites", "warm", "nothing besides the feature cache; found warm.json"),
     ("methods", "GlobalNoise", "same seed", "the same result from the same seed"),
     ("methods", "Remembers", "continues after a kill", "after a kill at step"),
     ("methods", "Trains", "leaves the model", "found other weights"),
@@ -220,6 +226,13 @@ def test_sound_plugin_passes(kind: str) -> None:
     findings = check(kind, plugin, **more(kind, plugin))
     assert not [f for f in findings if f.status == "fails"], findings
     assert sum(f.status == "holds" for f in findings) > len(findings) / 2
+
+
+def test_a_protocol_that_computes_ahead_passes() -> None:
+    plugin = made("Embeds")
+    findings = {f.check: f for f in check("protocols", plugin, **more("protocols", plugin))}
+    assert not [f for f in findings.values() if f.status == "fails"], findings
+    assert findings["warm"].status == "holds"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from harness.planning.suite import parse_suite
 from harness.records.store import Store
-from harness.running.executors.channel import MOST, Receiver, Sender
+from harness.running.executors.channel import MOST, Sender, unpack_events
 from harness.running.hooks import hookimpl
 from harness.running.runner import run
 
@@ -90,16 +89,14 @@ class Pipe:
 
 
 def unpacked(pipe: Pipe) -> list[Any]:
-    import pickle
-
-    return [event for packed in pipe.sent for event in pickle.loads(packed)]
+    return [event for packed in pipe.sent for event in unpack_events(packed)]
 
 
 CELL: Any = SimpleNamespace(id="c")
 
 
 def sender(pipe: Pipe) -> Sender:
-    return Sender(pipe, multiprocessing.get_context("spawn").Lock())  # type: ignore[arg-type]
+    return Sender(pipe.send_bytes)
 
 
 def test_events_travel_together_and_of_progress_only_the_last() -> None:
@@ -140,20 +137,3 @@ def test_tensors_travel_as_numbers_and_what_can_not_travel_is_left_out() -> None
         ("a", {"loss": 2.0}),
         ("c", {"loss": 3}),
     ]
-
-
-def test_the_receiving_thread_ends_with_the_last_writer() -> None:
-    import queue
-    import threading
-
-    got: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    before = set(threading.enumerate())
-    receiver = Receiver(multiprocessing.get_context("spawn"), got.put)
-    (thread,) = set(threading.enumerate()) - before
-    tell = Sender(receiver.pipe, receiver.lock)  # type: ignore[arg-type]
-    tell("cell_curve", cell=CELL, name="n", step=1, values={"loss": 1.0})
-    tell.flush()
-    assert got.get(timeout=60)[2]["values"] == {"loss": 1.0}
-    receiver.close()
-    thread.join(60)
-    assert not thread.is_alive()

@@ -33,6 +33,9 @@ IDLE = "(idle)"
 TROUBLE = "(trouble)"
 """The name under which a worker says why it is about to end."""
 
+HALT = "(halt)"
+"""The name under which a worker says why no other could go on either, such as a full disk."""
+
 Event = tuple[str, str, dict[str, Any]]
 """Its name, the cell's id, and its other arguments."""
 
@@ -69,19 +72,19 @@ class Sender:
     def say(self, name: str, id: str = "", **facts: Any) -> None:
         """Send what waits, and behind it a message for the dispatcher."""
         with self._lock:
-            self.waiting[next(self.numbers)] = (name, id, facts)
-            self.flush()
+            self.flush((name, id, facts))
 
-    def flush(self) -> None:
-        """Send what waits. An event that can't be pickled is left out: it must not fail its cell."""
+    def flush(self, message: Event | None = None) -> None:
+        """Send what waits, and behind it a message. An event that can't be pickled is left out: it must not fail its cell."""
         with self._lock:
             events, self.waiting = list(self.waiting.values()), {}
-            if events:
+            if events or message:
                 try:
                     packed = pickle.dumps(events)
                 except Exception:  # rare, so the culprit is looked for only now
                     packed = pickle.dumps([event for event in events if _can_travel(event)])
-                self._send(packed)
+                # apart, since events with a plugin's objects may be lost on arrival, and the message must not
+                self._send(pickle.dumps((packed, message)))
             self.sent = time.monotonic()
 
 
@@ -107,10 +110,12 @@ def _can_travel(event: Event) -> bool:
 
 
 def unpack_events(packed: bytes) -> list[Event]:
-    """Return the events of a message; none if it holds an object that only its own process can build."""
+    """Return the events of a message; without those that travelled with an object that only its own process can build."""
+    events: list[Event]
+    inner, message = pickle.loads(packed)
     try:
-        events: list[Event] = pickle.loads(packed)
-    except Exception as error:  # records hold no such objects
+        events = pickle.loads(inner)
+    except Exception as error:
         log.debug("events can't be taken in: %s", error)
-        return []
-    return events
+        events = []
+    return events if message is None else [*events, message]

@@ -6,23 +6,20 @@ as failed. Nothing else stops.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import logging
 import queue
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.contract.cells import Cell
-from harness.contract.declared import ask
 from harness.errors import HarnessError
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.running.claims import FIRST_PAUSE, LONGEST_PAUSE
-from harness.running.executors.channel import ELSEWHERE, IDLE, RECORD, TROUBLE, Event
+from harness.running.executors.channel import ELSEWHERE, HALT, IDLE, RECORD, TROUBLE, Event
+from harness.running.executors.dispatched_work import Work
 from harness.running.executors.slots import Batch, Died, Message, Place, Ready, Slot
 from harness.running.lost_cells import record_lost_cell
 from harness.running.positions import Positions
@@ -31,6 +28,12 @@ log = logging.getLogger("harness")
 
 MOST_STARTS = 2
 """So many times in a row a slot may end before it is ready; then it is given up."""
+
+ENOUGH_EVERY = 0.5
+"""Seconds between two questions whether it is enough."""
+
+HELP_AFTER = 15.0
+"""Seconds after which workers without cells help with one that is still running."""
 
 PATIENCE = 30.0
 """Seconds after which a slot that is not ready is told."""
@@ -57,6 +60,8 @@ class _Seat:
     """Those that it was sent and that have no answer yet, in order."""
     running: dict[str, float] = field(default_factory=dict)
     """Those among them that were started, and since when the worker is at them."""
+    between: float = 0.0
+    """Since when it has been at none of them."""
 
 
 class Dispatcher:
@@ -67,7 +72,7 @@ class Dispatcher:
 
     def __init__(self, place: Place, tries: int = 2) -> None:
         self._place, self._tries = place, tries
-        self._inbox: queue.SimpleQueue[tuple[int, Message]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[int, float, Message]] = queue.SimpleQueue()
         self._seats = [_Seat(number) for number in range(place.count)]
 
     def run(
@@ -78,20 +83,28 @@ class Dispatcher:
         *,
         since: int = 0,
         cell_timeout: float | None = None,
+        enough: Callable[[], bool] | None = None,
     ) -> Iterator[tuple[Cell, Record]]:
         """Yield every cell of the chunks with its record, as soon as that is on disk; `tell` hears all events.
 
-        Raises HarnessError if no slot starts. Whoever stops early must `close`.
+        Once `enough` says so, no further chunk begins, and this ends with those that run; the rest is left.
+        Raises HarnessError if no slot starts, or a worker meets what no other could pass. Whoever stops early must `close`.
         """
-        work = _Work(chunks, Store(store), Positions(tell, sum(map(len, chunks))), since, cell_timeout)
+        work = Work(chunks, Store(store), Positions(tell, sum(map(len, chunks))), since, cell_timeout)
         for seat in self._seats[: len(chunks)]:
             if seat.slot is None:
                 seat.failed_starts = 0
                 self._start(seat)
         while work.left:
-            self._hand_out(work)
+            if enough is None or not enough():
+                self._hand_out(work)
+            elif not any(seat.cells for seat in self._seats):
+                return
+            due = self._next_look(work)
+            if enough is not None:  # it may change without a message
+                due = ENOUGH_EVERY if due is None else min(due, ENOUGH_EVERY)
             try:
-                generation, message = self._inbox.get(timeout=self._next_look(work))
+                generation, arrived, message = self._inbox.get(timeout=due)
             except queue.Empty:
                 yield from self._look_around(work)
                 continue
@@ -104,22 +117,28 @@ class Dispatcher:
                 seat.failed_starts = 0
             elif isinstance(message, Batch):
                 for event in message.events:
-                    yield from self._take_event(seat, event, work)
+                    yield from self._take_event(seat, event, arrived, work)
             else:
                 yield from self._replace_dead(seat, message, work)
-            yield from self._look_around(work)
+            if self._inbox.empty():  # what has come in meanwhile may be the end of a cell that seems late
+                yield from self._look_around(work)
 
     def close(self) -> None:
-        """End all workers, at whatever point: idle ones by themselves, so that they tidy up."""
+        """End all workers, at whatever point they are; those that have started may tidy up."""
         slots = [(seat, seat.slot) for seat in self._seats if seat.slot is not None]
         for seat, slot in slots:
-            if seat.idle:
+            if seat.ready:
                 slot.end()
             else:
                 slot.stop()
-            seat.slot, seat.idle, seat.generation = None, False, seat.generation + 1
-        for _, slot in slots:
-            slot.join()
+            seat.slot, seat.ready, seat.idle, seat.generation = None, False, False, seat.generation + 1
+        try:
+            for _, slot in slots:
+                slot.join()
+        except BaseException:  # a second Ctrl-C: nobody waits for those that tidy up
+            for _, slot in slots:
+                slot.stop()
+            raise
 
     def _start(self, seat: _Seat) -> None:
         seat.generation += 1
@@ -127,53 +146,76 @@ class Dispatcher:
         seat.ready = seat.idle = seat.told = False
         seat.trouble, seat.began = None, time.monotonic()
         seat.cells, seat.running = {}, {}
-        seat.slot = self._place.start(seat.number, lambda message: self._inbox.put((generation, message)))
 
-    def _hand_out(self, work: _Work) -> None:
+        def take_in(message: Message) -> None:
+            self._inbox.put((generation, time.monotonic(), message))
+
+        try:
+            seat.slot = self._place.start(seat.number, take_in)
+        except HarnessError as error:
+            self._give_up(seat, str(error))
+
+    def _hand_out(self, work: Work) -> None:
         """Give chunks to idle slots; without any, let these prepare what running cells ask for."""
         for seat in self._seats:
             if seat.slot is None or not seat.idle:
                 continue
             if chunk := work.next_chunk():
-                seat.cells, seat.idle = {cell.id: cell for cell in chunk}, False
+                seat.cells, seat.idle, seat.between = (
+                    {cell.id: cell for cell in chunk},
+                    False,
+                    time.monotonic(),
+                )
                 seat.slot.send(chunk, work.since)
             elif (cell := self._choose_to_warm(seat, work)) is not None:
                 work.warmed.add((seat.number, cell.id))
                 seat.slot.warm(cell)
 
-    def _choose_to_warm(self, seat: _Seat, work: _Work) -> Cell | None:
-        busy = (cell for other in self._seats if other is not seat for cell in other.cells.values())
-        candidates = itertools.chain(busy, work.elsewhere())
+    def _choose_to_warm(self, seat: _Seat, work: Work) -> Cell | None:
+        """Return a cell that has run for long on another worker or in another run, and that this one can help with."""
+        now = time.monotonic()
+        here = (work.cells[id] for id, since in self._list_running(seat, work) if now >= since + HELP_AFTER)
         return next(
-            (c for c in candidates if work.may_warm(c) and (seat.number, c.id) not in work.warmed), None
+            (c for c in itertools.chain(here, work.elsewhere()) if work.may_warm(c, seat.number)), None
         )
 
-    def _take_event(self, seat: _Seat, event: Event, work: _Work) -> Iterator[tuple[Cell, Record]]:
+    def _list_running(self, seat: _Seat, work: Work) -> Iterator[tuple[str, float]]:
+        """Yield the cells that run on other workers than this, and since when, if it can help with them."""
+        for other in self._seats:
+            for id, since in other.running.items() if other is not seat else ():
+                if work.may_warm(work.cells[id], seat.number):
+                    yield id, since
+
+    def _take_event(
+        self, seat: _Seat, event: Event, arrived: float, work: Work
+    ) -> Iterator[tuple[Cell, Record]]:
         name, id, facts = event
         if name == IDLE:
             seat.idle, seat.cells, seat.running = True, {}, {}
+        elif name == HALT:
+            raise HarnessError(facts["reason"])
         elif name == TROUBLE:
             seat.trouble = facts["reason"]
         elif name == RECORD:
-            cell = self._release(seat, id)
+            cell = self._release(seat, id, arrived)
             if cell is not None and work.left.pop(id, None) is not None:
                 yield cell, Record.from_json(facts["record"], f"record {id}")
         elif name == ELSEWHERE:
-            if (cell := self._release(seat, id)) is not None:
+            if (cell := self._release(seat, id, arrived)) is not None:
                 work.postpone(cell, facts["holder"])
         elif (cell := work.cells.get(id)) is not None:
             if name == "cell_started":
-                seat.running[id] = time.monotonic()
+                seat.running[id] = arrived
             work.tell(name, cell=cell, **facts)
 
-    def _release(self, seat: _Seat, id: str) -> Cell | None:
+    def _release(self, seat: _Seat, id: str, arrived: float) -> Cell | None:
         """Take a cell from its slot; the others that run with it, if their protocol runs seeds at once, have new time."""
         seat.running.pop(id, None)
-        now = time.monotonic()
-        seat.running = dict.fromkeys(seat.running, now)
+        seat.running = dict.fromkeys(seat.running, arrived)
+        seat.between = arrived
         return seat.cells.pop(id, None)
 
-    def _replace_dead(self, seat: _Seat, death: Died, work: _Work) -> Iterator[tuple[Cell, Record]]:
+    def _replace_dead(self, seat: _Seat, death: Died, work: Work) -> Iterator[tuple[Cell, Record]]:
         """Account for the cells of a worker that died, and start another in its slot."""
         where = seat.slot.where if seat.slot else f"slot {seat.number + 1}"
         reason = f"{where} ended: {seat.trouble}" if seat.trouble else f"{where} {death.reason}"
@@ -193,7 +235,7 @@ class Dispatcher:
             )
         log.warning("harness: no worker starts in slot %d: %s; the others work on", seat.number + 1, reason)
 
-    def _take_back(self, seat: _Seat, reason: str, work: _Work, final: bool) -> Iterator[tuple[Cell, Record]]:
+    def _take_back(self, seat: _Seat, reason: str, work: Work, final: bool) -> Iterator[tuple[Cell, Record]]:
         """Queue the cells of a worker that is gone; those that it was at go alone, or have failed.
 
         A worker that died before it began any cell may have died of the first one that it was sent.
@@ -209,94 +251,65 @@ class Dispatcher:
             work.tell("cell_lost", cell=cell, reason=reason)
             if (final and len(at) == 1) or work.tries[id] >= self._tries:
                 times = f"; {work.tries[id]} workers were lost at this cell" if work.tries[id] > 1 else ""
-                record = record_lost_cell(cell, work.store, reason + times, time.monotonic() - began[id])
+                record = record_lost_cell(
+                    cell, work.store, reason + times, time.monotonic() - began[id], work.since
+                )
                 if work.left.pop(id, None) is not None:
                     yield cell, record
             else:
                 work.queue.append([cell])
         seat.cells, seat.running = {}, {}
 
-    def _next_look(self, work: _Work) -> float | None:
+    def _help_due(self, work: Work) -> float | None:
+        """Return when a worker without cells is to help, or one that no cell has needed to start; None if none can."""
+        free = [seat for seat in self._seats if (seat.slot and seat.idle) or seat.generation == 0]
+        began = [since for seat in free for _, since in self._list_running(seat, work)]
+        return min(began) + HELP_AFTER if began else None
+
+    def _next_look(self, work: Work) -> float | None:
         """Return the seconds until something is due without a message; None if nothing is."""
         now = time.monotonic()
-        due = [end for seat in self._seats if (end := work.deadline(seat.running)) is not None]
+        due = [end for seat in self._seats if (end := _find_deadline(seat, work)) is not None]
         due += [when for when, _, _ in work.later[:1]]
+        due += [when for when in [self._help_due(work)] if when is not None]
         due += [s.began + PATIENCE for s in self._seats if s.slot is not None and not s.ready and not s.told]
         return max(0.0, min(due) - now) if due else None
 
-    def _look_around(self, work: _Work) -> Iterator[tuple[Cell, Record]]:
+    def _look_around(self, work: Work) -> Iterator[tuple[Cell, Record]]:
         """See to what is due: cells past their time, cells elsewhere, slots that don't get ready."""
         now = time.monotonic()
         work.return_postponed(now)
+        if (due := self._help_due(work)) is not None and now >= due:
+            for seat in self._seats:
+                if seat.generation == 0:
+                    self._start(seat)
         for seat in self._seats:
             if seat.slot is None:
                 continue
             if not seat.ready and not seat.told and now >= seat.began + PATIENCE:
                 seat.told = True
                 log.warning("harness: %s %s after %.0f s", seat.slot.where, seat.slot.waiting, PATIENCE)
-            end = work.deadline(seat.running)
+            end = _find_deadline(seat, work)
             if end is not None and now >= end:
                 seat.slot.stop()
-                reason = f"took longer than its limit of {work.cell_timeout:g} s (cell_timeout)"
-                yield from self._take_back(seat, reason, work, final=True)
+                if seat.running:
+                    reason = f"took longer than its limit of {work.cell_timeout:g} s (cell_timeout)"
+                    yield from self._take_back(seat, reason, work, final=True)
+                else:  # it hangs in something else, such as in helping with a cell of another worker
+                    work.queue.appendleft(list(seat.cells.values()))
                 self._start(seat)
 
 
-class _Work:
-    """The cells of one run: those to hand out, those that others are at, and those without a record."""
-
-    def __init__(
-        self,
-        chunks: Sequence[list[Cell]],
-        store: Store,
-        tell: Callable[..., None],
-        since: int,
-        cell_timeout: float | None,
-    ) -> None:
-        self.queue = deque(chunks)
-        self.cells = {cell.id: cell for chunk in chunks for cell in chunk}
-        self.left = dict(self.cells)
-        self.store, self.tell, self.since, self.cell_timeout = store, tell, since, cell_timeout
-        self.tries: Counter[str] = Counter()
-        self.warmed: set[tuple[int, str]] = set()
-        self.later: list[tuple[float, int, Cell]] = []
-        """A heap of cells that others are at: when to look again, a tie-breaker, the cell."""
-        self._pauses: dict[str, float] = {}
-        self._order = itertools.count()
-
-    def next_chunk(self) -> list[Cell]:
-        """Return the next cells to run; none if there are none now."""
-        return self.queue.popleft() if self.queue else []
-
-    def elsewhere(self) -> Iterator[Cell]:
-        """Yield the cells that others are at."""
-        return (cell for _, _, cell in self.later)
-
-    def may_warm(self, cell: Cell) -> bool:
-        """Return whether a cell's protocol lets another worker help."""
-        return ask(cell.protocol.object, "warm") is not None
-
-    def postpone(self, cell: Cell, holder: str) -> None:
-        """Look again later at a cell that another run is at, and say so once."""
-        if cell.id not in self._pauses:
-            self.tell("cell_elsewhere", cell=cell, holder=holder)
-        pause = min(2 * self._pauses.get(cell.id, FIRST_PAUSE / 2), LONGEST_PAUSE)
-        self._pauses[cell.id] = pause
-        heapq.heappush(self.later, (time.monotonic() + pause, next(self._order), cell))
-
-    def return_postponed(self, now: float) -> None:
-        """Queue the cells that are to be looked at again, behind all others."""
-        while self.later and self.later[0][0] <= now:
-            self.queue.append([heapq.heappop(self.later)[2]])
-
-    def deadline(self, running: dict[str, float]) -> float | None:
-        """Return when a worker has been too long at its cells, which may take their time one after another."""
-        if self.cell_timeout is None or not running:
-            return None
-        return min(running.values()) + self.cell_timeout * len(running)
+def _find_deadline(seat: _Seat, work: Work) -> float | None:
+    """Return when a worker has been too long at its cells, which may take their time one after another, or between them."""
+    if work.cell_timeout is None or not seat.cells:
+        return None
+    if not seat.running:
+        return seat.between + work.cell_timeout
+    return min(seat.running.values()) + work.cell_timeout * len(seat.running)
 
 
-def _check_versions(message: Ready, work: _Work) -> None:
+def _check_versions(message: Ready, work: Work) -> None:
     """Raise HarnessError if a worker has other versions of the cells' plugins, whose ids then mean something else."""
     there = message.facts.get("versions")
     if there is None:

@@ -8,9 +8,10 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -24,7 +25,10 @@ from harness.running.visible_devices import Gpu, seeing_only
 from harness.running.worker import RunSettings, Worker
 
 GRACE = 5.0
-"""Seconds that an idle worker gets to end by itself."""
+"""Seconds that a worker gets to end by itself."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether a process is gone, whose end may not show in its pipes."""
 
 
 class ProcessPlace:
@@ -52,11 +56,16 @@ class ProcessSlot:
         commands, self._commands = context.Pipe(duplex=False)
         answers, sending = context.Pipe(duplex=False)
         self._process = context.Process(target=_serve, args=(settings, commands, sending), name=self.where)
-        with seeing_only(None if gpu is None else gpu.id):
-            self._process.start()
+        try:
+            with seeing_only(None if gpu is None else gpu.id):
+                self._process.start()
+        except OSError as error:
+            why = error.strerror or error
+            raise HarnessError(f"{self.where} can't be started: {why}; ask for fewer workers") from None
         commands.close()
         sending.close()  # so that the end of the process is the end of what can be read
         watch = (number, self._process, answers, inbox)
+        self._patient_until = 0.0
         self._watcher = threading.Thread(target=_watch, args=watch, daemon=True)
         self._watcher.start()
 
@@ -74,14 +83,16 @@ class ProcessSlot:
         self._close()
 
     def end(self) -> None:
-        """Have a process without cells end by itself."""
+        """Have the process give back its leases and end, without finishing its cells."""
+        self._patient_until = time.monotonic() + GRACE
         self._close()
 
     def join(self) -> None:
-        """Wait for the end of the process, and kill it if it doesn't end."""
-        self._process.join(GRACE)
-        self._process.kill()
-        self._process.join()
+        """Wait for the end of the process, and kill it if it hasn't ended some seconds after `end`."""
+        try:
+            self._watcher.join(max(0.0, self._patient_until - time.monotonic()))
+        finally:  # also when the waiting is interrupted
+            self._process.kill()
         self._watcher.join()
 
     def _send(self, command: _Run | _Warm) -> None:
@@ -105,11 +116,14 @@ class _Warm:
 
 
 def _watch(number: int, process: SpawnProcess, answers: Connection, inbox: Callable[[Message], None]) -> None:
-    """Pass on what a process sends until it ends; what it started itself may hold its pipe open for longer."""
+    """Pass on what a process sends until it ends."""
     with answers:
         alive = True
         while alive:
-            alive = process.sentinel not in wait([answers, process.sentinel])
+            # what a plugin forks inherits the pipes, and the sentinel, which is one too: they may stay open for longer
+            alive = (
+                process.sentinel not in wait([answers, process.sentinel], LOOK_EVERY) and process.is_alive()
+            )
             try:
                 while answers.poll():
                     packed = answers.recv_bytes()
@@ -150,13 +164,13 @@ def _serve(settings: RunSettings, commands: Connection, answers: Connection) -> 
     todo: queue.Queue[_Run | _Warm | None] = queue.Queue()
     threading.Thread(target=_listen, args=(commands, todo, worker, sender), daemon=True).start()
     answers.send_bytes(b"")  # ready
-    while (command := todo.get()) is not None:
-        if isinstance(command, _Run):
-            run_cells(worker, sender, command.cells, command.since)
-        else:
-            worker.warm(command.cell, lambda: not todo.empty())
-        todo.task_done()
-    worker.close()
+    with closing(worker):
+        while (command := todo.get()) is not None:
+            if isinstance(command, _Run):
+                run_cells(worker, sender, command.cells, command.since)
+            else:
+                worker.warm(command.cell, lambda: not todo.empty())
+            todo.task_done()
 
 
 def _listen(

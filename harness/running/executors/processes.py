@@ -74,6 +74,11 @@ def check_can_leave(cells: Sequence[Cell], executor: str) -> None:
     """Raise HarnessError if cells can't run in other processes: what they need exists in this one only."""
     if reason := find_obstacle():
         raise HarnessError(f"executor {executor}: {reason}: {CURE}")
+    check_installed(cells)
+
+
+def check_installed(cells: Sequence[Cell]) -> None:
+    """Raise HarnessError if a plugin of the cells is registered in this process only."""
     for cell in cells:
         if here := next((p for p in cell.parts if p.distribution == THIS_PROCESS), None):
             raise HarnessError(

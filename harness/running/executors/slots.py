@@ -40,10 +40,15 @@ Message = Ready | Batch | Died
 class Slot(Protocol):
     """One supervised worker."""
 
-    where: str
-    """The worker in messages, as in "worker 2 on GPU 1"."""
-    waiting: str
-    """What it waits for while it is not ready, as in "is still starting"."""
+    @property
+    def where(self) -> str:
+        """The worker in messages, as in "worker 2 on GPU 1"."""
+        ...
+
+    @property
+    def waiting(self) -> str:
+        """What it waits for while it is not ready, as in "is still starting"."""
+        ...
 
     def send(self, cells: Sequence[Cell], since: int) -> None:
         """Have these cells run next, in order. Called only while the slot is ready and has none.
@@ -61,7 +66,7 @@ class Slot(Protocol):
         ...
 
     def end(self) -> None:
-        """End a worker without cells; it may tidy up first."""
+        """End the worker soon, wherever it is; it may tidy up first."""
         ...
 
     def join(self) -> None:
@@ -72,8 +77,10 @@ class Slot(Protocol):
 class Place(Protocol):
     """Where slots run: processes of this machine, actors of a cluster."""
 
-    count: int
-    """The number of slots."""
+    @property
+    def count(self) -> int:
+        """The number of slots."""
+        ...
 
     def start(self, number: int, inbox: Callable[[Message], None]) -> Slot:
         """Start slot `number` (from 0), for the first time or again; it sends its messages from any thread.

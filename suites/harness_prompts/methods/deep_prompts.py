@@ -82,6 +82,7 @@ class IVLP(FromShots):
 
     transfers = True
     needs_tower = True
+    own_image_tower = True
 
     def __init__(
         self,

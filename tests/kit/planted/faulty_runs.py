@@ -141,6 +141,51 @@ class LeavesAHook(TrainsTheModel):
         return Training.run(self, job)
 
 
+class Embeds(Training):
+    """A sound protocol that adds a frozen feature to the walk, and computes it ahead."""
+
+    def feature(self, job: Any, what: str = "length") -> float:
+        split = job.dataset.splits[0]
+        return float(job.features(what, split, lambda: np.array([len(job.splits(split))]))[0])
+
+    def run(self, job: Any) -> Any:
+        result = super().run(job)
+        return Result(metrics={"end": result.metrics["end"] + self.feature(job)})
+
+    def warm(self, job: Any) -> None:
+        self.feature(job)
+
+
+class WarmsOthers(Embeds):
+    """Computes ahead what its run does not ask for."""
+
+    def warm(self, job: Any) -> None:
+        self.feature(job, "lengths")
+
+
+class WarmRaises(Embeds):
+    """Takes for granted that there is a method."""
+
+    def warm(self, job: Any) -> None:
+        self.feature(job, job.method.name)
+
+
+class WarmDecides(Embeds):
+    """Computes ahead something else of the same name."""
+
+    def warm(self, job: Any) -> None:
+        job.features("length", job.dataset.splits[0], lambda: np.array([0]))
+
+
+class WarmWrites(Embeds):
+    """Writes into the folder of the cell, which may run elsewhere."""
+
+    def warm(self, job: Any) -> None:
+        self.feature(job)
+        job.workdir.mkdir(parents=True)
+        (job.workdir / "warm.json").touch()
+
+
 class Walk:
     """A sound method."""
 

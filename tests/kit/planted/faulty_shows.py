@@ -185,6 +185,20 @@ class Scores:
         return ImportedResult(*parts, **{"metrics": {"top1": score}, "directions": {"top1": True}} | more)
 
 
+class KnowsNotItsOwn(Scores):
+    """Recognises no file, its own neither."""
+
+    def recognise(self, file: Any) -> bool:
+        return False
+
+
+class KnowsAll(Scores):
+    """Takes every file for its own."""
+
+    def recognise(self, file: Any) -> bool:
+        return True
+
+
 class NoDirections(Scores):
     """Does not say which values are better."""
 

@@ -1,0 +1,197 @@
+"""Results in model cards of the Hugging Face Hub: the `model-index` in the front matter of a README.md.
+
+https://huggingface.co/docs/hub/model-cards#evaluation-results
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness import DataError, ImportedPart, ImportedResult, UnreadRow
+from harness_importers.csv_rows import PEEKED, decode
+from harness_importers.numbers import BOUNDED, is_higher_better, parse_number, plain_texts, to_fraction
+
+LINE = "\0line"
+"""The key under which a mapping keeps the line where it begins."""
+
+LONGEST = 4_000_000
+"""Front matters beyond this many characters are no model cards."""
+
+
+class ModelIndex:
+    """Read the results that a model card of the Hugging Face Hub lists in its `model-index`."""
+
+    suffix: ClassVar[str] = ".md"
+    example_name: ClassVar[str] = "README.md"
+    example: ClassVar[str] = """---
+license: apache-2.0
+model-index:
+- name: my-net
+  results:
+  - task: {type: image-classification}
+    dataset: {name: CIFAR-10, type: cifar10, split: test}
+    metrics:
+    - {type: accuracy, value: 0.9310}
+    source: {url: "https://example.org/results", name: Results}
+---
+# my-net
+"""
+
+    @staticmethod
+    def recognise(file: Path) -> bool:
+        """Return whether the file begins with a front matter that has a `model-index`."""
+        try:
+            text = decode(file, most=PEEKED)
+        except DataError:
+            return False
+        return text.lstrip().startswith("---") and "\nmodel-index:" in text
+
+    def read(self, file: Path) -> Iterator[ImportedResult | UnreadRow]:
+        """Yield a result per model, data set, split and task. Raises DataError, starting with the path."""
+        index = _read_front_matter(file).get("model-index")
+        if not isinstance(index, list) or not index:
+            raise DataError(f"{file}: expected a model card with a list 'model-index' in its front matter")
+        return _read_index(index)
+
+
+def _read_front_matter(file: Path) -> Mapping[str, Any]:
+    """Return a card's front matter, all numbers as texts, each mapping with its line. Raises DataError."""
+    import yaml
+
+    class Lines(yaml.BaseLoader):
+        """Makes texts, lists and mappings, and nothing else."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            found = super().construct_mapping(node, deep=True)
+            return {**found, LINE: node.start_mark.line + first}
+
+    text = decode(file)
+    lines = text.lstrip().splitlines()
+    first = text[: len(text) - len(text.lstrip())].count("\n") + 2
+    end = next((n for n, line in enumerate(lines[1:], start=1) if line.rstrip() in ("---", "...")), None)
+    if not lines or lines[0].rstrip() != "---" or end is None:
+        raise DataError(
+            f"{file}: expected a model card, which begins with a front matter between lines of '---'"
+        )
+    matter = "\n".join(lines[1:end])
+    if len(matter) > LONGEST:
+        raise DataError(f"{file}: a front matter of {len(matter)} characters, expected at most {LONGEST}")
+    try:
+        content = yaml.load(matter, Loader=Lines)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f"line {mark.line + first}: "
+        why = getattr(error, "problem", None) or str(error) or type(error).__name__
+        raise DataError(f"{file}: {where}not valid YAML: {' '.join(str(why).split())[:200]}") from None
+    return content if isinstance(content, dict) else {}
+
+
+def _read_index(index: list[Any]) -> Iterator[ImportedResult | UnreadRow]:
+    for entry in index:
+        results = entry.get("results") if isinstance(entry, dict) else None
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not name.strip() or not isinstance(results, list):
+            line = entry.get(LINE) if isinstance(entry, dict) else None
+            yield UnreadRow("model-index: expected a model's 'name' and a list 'results'", line)
+            continue
+        merged: dict[tuple[str, ...], list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
+        for result in results:
+            problem, place = _find_place(result)
+            if problem:
+                yield UnreadRow(f"{name}: {problem}", result.get(LINE) if isinstance(result, dict) else None)
+                continue
+            merged.setdefault(place, []).extend((result, metric) for metric in result["metrics"])
+        for place, metrics in merged.items():
+            yield from _build_result(name, place, metrics)
+
+
+def _find_place(result: Any) -> tuple[str, tuple[str, ...]]:
+    """Return what a result lacks, or its task, data set, configuration, split and revision."""
+    task, dataset = (result.get(k) if isinstance(result, dict) else None for k in ("task", "dataset"))
+    if not isinstance(task, dict) or not isinstance(task.get("type"), str):
+        return "expected a task with a 'type'", ()
+    label = (dataset.get("name") or dataset.get("type")) if isinstance(dataset, dict) else None
+    if not isinstance(dataset, dict) or not isinstance(label, str) or not label.strip():
+        return "expected a dataset with a 'name'", ()
+    if not isinstance(result.get("metrics"), list):
+        return "expected a list 'metrics'", ()
+    more = (dataset.get(key) for key in ("type", "config", "split", "revision"))
+    return "", (task["type"], label, *(value if isinstance(value, str) else "" for value in more))
+
+
+def _build_result(
+    model: str, place: tuple[str, ...], found: list[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> Iterator[ImportedResult | UnreadRow]:
+    """Yield the result of all metrics of one place, and a line for each metric that can't be read."""
+    task, label, kind, config, split, revision = place
+    numbers: dict[str, Decimal] = {}
+    metrics: dict[str, float] = {}
+    directions: dict[str, bool] = {}
+    fractions, remarks, notes = set(), [], {}
+    for _, metric in found:
+        line = metric.get(LINE) if isinstance(metric, dict) else None
+        name = metric.get("type") if isinstance(metric, dict) else None
+        if not isinstance(name, str) or not name.strip():
+            yield UnreadRow(f"{model}: {label}: a metric without a 'type'", line)
+            continue
+        try:
+            number, in_percent = _read_value(name, metric.get("value"))
+        except ValueError as error:
+            yield UnreadRow(f"{model}: {label}: {name}: {error}", line)
+            continue
+        shown = metric.get("name")
+        key = name if name not in numbers or not isinstance(shown, str) else shown
+        if number is None or (numbers.get(key) == number):
+            continue
+        if key in numbers:
+            yield UnreadRow(f"{model}: {label}: {key}: a second value, {number}, beside {numbers[key]}", line)
+            continue
+        better = is_higher_better(name)
+        if better is None:
+            yield UnreadRow(f"{model}: {label}: {name}: unknown whether a larger value is better", line)
+            continue
+        numbers[key], directions[key] = number, better
+        metrics[key] = to_fraction(number) if in_percent else float(number)
+        fractions |= {key} if in_percent or BOUNDED.fullmatch(name) else set()
+        remarks += [f"{key}: {number} was read as a percentage"] if in_percent else []
+        if "±" in metric["value"]:
+            notes[f"{key}: deviation"] = metric["value"].partition("±")[2].strip()
+        if metric.get("verified") == "true":
+            notes["verified by the Hub"] = True
+    if not numbers:
+        return
+    source = next((s for result, _ in found if isinstance(s := result.get("source"), dict)), {})
+    axes = {k: v for k, v in (("config", config), ("split", split), ("revision", revision)) if v}
+    yield ImportedResult(
+        protocol=ImportedPart(task, task),
+        model=ImportedPart("huggingface", model, {"name": model}),
+        dataset=ImportedPart(kind or label, label, axes),
+        metrics=metrics,
+        directions=directions,
+        units=dict.fromkeys(sorted(fractions), "fraction"),
+        axes=axes,
+        notes=notes,
+        written=plain_texts(numbers),
+        line=found[0][0].get(LINE),
+        origin={"source": source["url"]} if isinstance(source.get("url"), str) else {},
+        remarks=remarks,
+    )
+
+
+def _read_value(name: str, value: Any) -> tuple[Decimal | None, bool]:
+    """Return a metric's number, and whether it is in percent. Raises ValueError for what is no number."""
+    if value is None:
+        raise ValueError("no 'value'")
+    if not isinstance(value, str):
+        raise ValueError(f"expected a number, found {value!r:.60}")
+    text = value.partition("±")[0].strip()
+    number = parse_number(text.removesuffix("%"))
+    in_percent = text.endswith("%")
+    if number is None or not BOUNDED.fullmatch(name):
+        return number, in_percent
+    if number.is_finite() and not 0 <= number <= 100:
+        raise ValueError(f"expected a fraction or a percentage, found {value!r:.60}")
+    return number, in_percent or number > 1

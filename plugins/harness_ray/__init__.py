@@ -1,0 +1,1 @@
+"""The executor `ray`: cells in actors of a Ray cluster, or of this machine."""
