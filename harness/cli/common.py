@@ -146,7 +146,7 @@ def name_remote(given: argparse.Namespace) -> str | None:
 
     A command without `--remote` has none.
     """
-    if not hasattr(given, "remote"):
+    if "remote" not in vars(given):
         return None
     from harness.mirroring.addresses import find_remote
 

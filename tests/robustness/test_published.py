@@ -165,9 +165,7 @@ def test_mce_of_robustbenchs_accuracies_is_the_published_one():
         assert mean_corruption_error(corruption_accuracies(model)) == pytest.approx(mce, abs=0.015)
 
 
-@pytest.mark.parametrize(
-    ("model", "mce"), [("Standard_R50", 76.7), ("Hendrycks2020AugMix", 65.3), ("Hendrycks2020Many", 60.4)]
-)
+@pytest.mark.parametrize(("model", "mce"), [("Standard_R50", 76.7), ("Hendrycks2020AugMix", 65.3)])
 def test_mce_is_near_what_the_papers_publish_on_all_images(model, mce):
     """Hendrycks et al. 2021, table 4, on all 50,000 images; RobustBench has 5,000 of them."""
     assert mean_corruption_error(corruption_accuracies(model)) == pytest.approx(mce, abs=0.2)
