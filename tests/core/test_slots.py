@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing.context
 import os
+import queue
 import signal
 import time
 from collections import Counter
@@ -21,8 +22,10 @@ from harness.planning.suite import parse_suite
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.running.executors import process_slots
+from harness.running.executors.channel import RECORD
 from harness.running.executors.dispatcher import Dispatcher
 from harness.running.executors.process_slots import ProcessPlace
+from harness.running.executors.slots import Batch, Message, Ready
 from harness.running.hooks import hookimpl
 from harness.running.runner import run
 from harness.running.visible_devices import Gpu
@@ -268,29 +271,33 @@ def test_each_slot_keeps_its_gpu_also_after_a_death(store: Store) -> None:
     settings = RunSettings(store.path, device="cpu", threads=1)
     gpus = [Gpu("5", "A", 0), Gpu("7", "B", 1)]
 
-    def where(place: ProcessPlace, cells: list[Any], kill: bool = False) -> dict[float, float]:
-        """Return the device of each process that ran cells; of several, one that ran the first is killed."""
-        seen: dict[float, float] = {}
-        runner = Dispatcher(place)
-        try:
-            for _, record in runner.run([[c] for c in cells], store.path, lambda *_, **__: None):
-                if kill and not seen:
-                    os.kill(int(record.metrics["pid"]), signal.SIGKILL)
-                seen[record.metrics["pid"]] = record.metrics["gpu"]
-        finally:
-            runner.close()
-        return seen
-
-    spread = where(ProcessPlace(3, settings, gpus), cells)
-    assert set(spread.values()) == {5, 7}
+    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     place = ProcessPlace(3, settings, gpus)
-    slots = [place.start(number, lambda message: None) for number in range(3)]
+    slots = [place.start(number, inbox.put) for number in range(3)]
     assert [slot.where for slot in slots] == ["worker 1 on GPU 0", "worker 2 on GPU 1", "worker 3 on GPU 0"]
+    seen: dict[int, float] = {}
+    while len(seen) < 3:
+        message = inbox.get(timeout=300)
+        if isinstance(message, Ready):
+            slots[message.slot].send([cells[message.slot]], since=0)
+        elif isinstance(message, Batch):
+            for name, _, facts in message.events:
+                if name == RECORD:
+                    seen[message.slot] = Record.from_json(facts["record"], "").metrics["gpu"]
     for slot in slots:
         slot.stop()
         slot.join()
-    more = [p.cell for p in make_plan(parse_suite(suite("sleeps", seeds=[20, 21, 22])))]
-    again = where(ProcessPlace(1, settings, gpus[1:]), more, kill=True)
+    assert seen == {0: 5, 1: 7, 2: 5}
+
+    runner = Dispatcher(ProcessPlace(1, settings, gpus[1:]))
+    again: dict[float, float] = {}
+    try:
+        for _, record in runner.run([[c] for c in cells[3:6]], store.path, lambda *_, **__: None):
+            if not again:
+                os.kill(int(record.metrics["pid"]), signal.SIGKILL)
+            again[record.metrics["pid"]] = record.metrics["gpu"]
+    finally:
+        runner.close()
     assert list(again.values()) == [7, 7]
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
 

@@ -126,6 +126,9 @@ def check_whole(path: Path) -> int:
             assert file.is_relative_to(path / "evidence")
             with np.load(file, allow_pickle=False) as held:
                 assert [held[name] for name in held.files]  # every member is read to its end
+        elif file.suffix in (".lease", ".worker"):
+            # what a killed worker was at; the next one that asks for it takes it over
+            assert file.parent == path / "leases"
         elif file.suffix == ".csv":
             # a training's log is appended to as it runs; a row that a kill cut off goes when it continues
             assert file.is_relative_to(path / "logs")

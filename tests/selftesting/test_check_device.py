@@ -22,7 +22,6 @@ from harness.selftesting import memory, outcomes, outputs, throughput
 from harness.selftesting.parts import Part, find_parts
 from harness.selftesting.rows import SelfTest
 from harness.selftesting.throughput import Speed, judge_data_path, judge_speed, measure_speed
-from harness.selftesting.tolerances import FLOAT32
 
 CPU = torch.device("cpu")
 SMALL = "tiny-vit?trained_on=digits&steps=0&width=32"
@@ -131,7 +130,7 @@ def test_rounding_noise_is_within_the_tolerances_and_faults_are_not(
 
     monkeypatch.setattr(outcomes, "run_cells", noisy)
     (part,) = [part for part in find_parts((), True) if part.name == "fusion"]
-    rows, _ = checking._check_part(part, CPU, FLOAT32)
+    rows, _ = checking._check_part(part, CPU)
     (losses,) = [row for row in rows if "first losses" in row.check]
     assert (losses.verdict == "ok") == holds
     assert losses.device != "all equal"
