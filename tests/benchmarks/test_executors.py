@@ -6,83 +6,17 @@ import importlib
 import multiprocessing
 import resource
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from harness.contract.cells import Cell
-from harness.discovery import registry
-from harness.planning.plan import make_plan
-from harness.planning.suite import parse_suite
 from harness.running.executors.chunks import make_chunks
 from harness.running.executors.processes import Processes
 from harness.running.worker import RunSettings
-
-CODE = """
-import time
-import numpy as np
-from harness import Result, Sample
-
-class S:
-    ids, targets = ["a"], np.array([0])
-    def __len__(self): return 1
-    def __getitem__(self, n): return Sample(self.ids[n])
-
-class D:
-    splits = ("test",)
-    def load(self, split): return S()
-
-class Toy:
-    needs_model = False
-    def __init__(self, sleeps: float = 0.0): self.sleeps = sleeps
-    def run(self, job):
-        job.advance(1, 1)
-        time.sleep(self.sleeps)
-        return Result({"x": float(job.cell.seed)}, count=1)
-
-worker = None
-
-def start(settings):
-    global worker
-    from harness.running.worker import Worker
-    worker = Worker(settings)
-
-def run(cells):
-    return [worker.run(cell).to_json() for cell in cells]
-"""
-
-
-@pytest.fixture
-def toy_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[Cell]]]:
-    """`toy_cells(count, sleeps)`: cells of an installed distribution, which other processes have, too."""
-    info = tmp_path / "site" / "bench_toys-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-toys\nVersion: 1.0\n")
-    points = "[harness.datasets]\nbench-d = bench_toys:D\n[harness.protocols]\nbench-p = bench_toys:Toy\n"
-    (info / "entry_points.txt").write_text(points)
-    (tmp_path / "site" / "bench_toys.py").write_text(CODE)
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    registry.refresh()
-
-    def make(count: int, sleeps: float = 0.0) -> list[Cell]:
-        content = {
-            "name": "bench",
-            "protocol": {"plugin": "bench-p", "sleeps": sleeps},
-            "datasets": ["bench-d"],
-            "metrics": [],
-            "seeds": list(range(count)),
-        }
-        return [p.cell for p in make_plan(parse_suite(content))]
-
-    yield make
-    sys.modules.pop("bench_toys", None)
 
 
 def run_in_pool(cells: Sequence[Cell], settings: RunSettings) -> int:

@@ -3,75 +3,25 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.contract.cells import Cell
-from harness.discovery import registry
-from harness.planning.plan import make_plan
-from harness.planning.suite import parse_suite
 from harness.running.executors.processes import Processes
 from harness.running.worker import RunSettings
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'vision-harness[ray]'")
 
-CODE = """
-import time
-import numpy as np
-from harness import Result, Sample
 
-class S:
-    ids, targets = ["a"], np.array([0])
-    def __len__(self): return 1
-    def __getitem__(self, n): return Sample(self.ids[n])
-
-class D:
-    splits = ("test",)
-    def load(self, split): return S()
-
-class Toy:
-    needs_model = False
-    def __init__(self, sleeps: float = 0.0): self.sleeps = sleeps
-    def run(self, job):
-        job.advance(1, 1)
-        time.sleep(self.sleeps)
-        return Result({"x": float(job.cell.seed)}, count=1)
-"""
-
-
-@pytest.fixture
-def toy_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[Cell]]]:
-    """`toy_cells(count, sleeps)`: cells of an installed distribution, which other processes have, too."""
-    site = tmp_path / "site"
-    info = site / "bench_ray_toys-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-ray-toys\nVersion: 1.0\n")
-    points = "[harness.datasets]\nbench-ray-d = bench_ray_toys:D\n[harness.protocols]\nbench-ray-p = bench_ray_toys:Toy\n"
-    (info / "entry_points.txt").write_text(points)
-    (site / "bench_ray_toys.py").write_text(CODE)
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setenv("PYTHONPATH", str(site))
+@pytest.fixture(autouse=True)
+def own_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray without tokens, and without a word to its makers."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    registry.refresh()
-
-    def make(count: int, sleeps: float = 0.0) -> list[Cell]:
-        content = {
-            "name": "toys",
-            "protocol": {"plugin": "bench-ray-p", "sleeps": sleeps},
-            "datasets": ["bench-ray-d"],
-            "seeds": list(range(count)),
-        }
-        return [p.cell for p in make_plan(parse_suite(content))]
-
-    yield make
-    sys.modules.pop("bench_ray_toys", None)
-    registry.refresh()
 
 
 def family() -> dict[int, float]:
