@@ -65,11 +65,11 @@ def test_a_file_of_only_bad_rows_is_none(run_import, tmp_path, store):
 
 def test_rows_that_contradict_each_other_are_both_left_out(run_import, tmp_path, store):
     file = tmp_path / "results-imagenet.csv"
-    row = "a,{},50,60,40,1,224,0.9,x\n"
-    file.write_text(HEADER + row.format("50.0") + "b,60,40,70,30,1,224,0.9,x\n" + row.format("50.1"))
+    row = "a,{},{},60,40,1,224,0.9,x\n"
+    file.write_text(HEADER + row.format(50.0, 50) + "b,60,40,70,30,1,224,0.9,x\n" + row.format(50.1, 49.9))
     status, _, errors = run_import(file)
     assert status == 1
-    what = "classification · a · imagenet · img_size 224 · crop_pct 0.9"
+    what = "classification · a · imagenet"
     assert errors == f"left out: {file}: line 2 and line 4: {what} with different numbers\n"
     assert [r.coordinates["model"] for r in store.records()] == ["b"]
 
@@ -122,3 +122,23 @@ def test_bad_cells_of_robustbench(run_import, tmp_path, data):
         "line 4: no name in the first column, expected a model and 2 accuracies",
         "line 5: 2 cells, expected a model and 2 accuracies",
     ]
+
+
+@pytest.mark.parametrize("row", ["b,0.875,0.125,0.968,0.032", "b,87.5,96.8,12.5,3.2"])
+def test_accuracies_that_do_not_fit_their_errors_are_named(run_import, tmp_path, store, row):
+    """As in a file of fractions, or with columns in another order than its header says."""
+    file = tmp_path / "results-imagenet.csv"
+    file.write_text(HEADER + f"a,50,50,60,40,1,224,0.9,x\n{row},1,224,0.9,x\n")
+    status, _, errors = run_import(file)
+    assert status == 1
+    assert "line 3: top1 " in errors
+    assert "expected percentages that sum to 100" in errors
+    assert {r.coordinates["model"] for r in store.records()} == {"a"}
+
+
+def test_a_row_that_stands_twice_is_that_of_a_model_with_one_size(run_import, tmp_path, store):
+    file = tmp_path / "results-imagenet.csv"
+    file.write_text(HEADER + "a,50,50,60,40,1,224,0.9,x\n" * 2)
+    assert run_import(file)[0] == 0
+    (record,) = store.records()
+    assert "img_size" not in record.coordinates
