@@ -30,7 +30,7 @@ def fetch(path, store, suite="own", options=None, **asked):
         NamedImporter("predictions", importer), [path], store, suite, PredictionsRequest(**asked)
     )
     plan = store.manifest(suite)
-    name = asked.get("model", path.name.partition(".")[0])
+    name = asked.get("model", path.stem)
     cells = [c for c in plan["cells"] if c["at"]["model"] == name and c["at"]["seed"] == asked.get("seed", 0)]
     return store.read(cells[0]["id"]), done
 
