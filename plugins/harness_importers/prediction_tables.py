@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csv_module
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import DataError
+from harness_importers.prediction_peeking import are_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,6 +52,12 @@ class Columns:
             raise DataError(f"{self.file}: {name} of the shape {array.shape}: expected one for each sample")
         return list(array.tolist())
 
+    def holds_numbers(self, name: str) -> bool:
+        """Return whether a column holds a number for each sample, and no lists of numbers."""
+        if self.table is None:
+            return self.arrays[name].ndim == 1
+        return are_numbers(self.table[name])
+
     def read_scores(self, names: Sequence[str], listed: bool) -> NDArray[Any]:
         """Return numbers N×C of one column with all of a sample's (`listed`), or of a column for each class."""
         if self.table is not None:
@@ -74,22 +80,6 @@ class Columns:
     def row(self, index: int) -> str:
         """Return file and row for the beginning of a message."""
         return f"{self.file}: {self.row_word} {self.first_row + index}"
-
-
-def read_names(file: Path) -> list[str]:
-    """Return the names of a file's columns or arrays; none for other files. Raises what reading raises."""
-    end = file.suffix.lower()
-    if end == ".parquet":
-        import pyarrow.parquet as pq
-
-        return list(pq.read_schema(file).names)
-    if end == ".csv":
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            return next(csv_module.reader(stream), [])
-    if end == ".npz":
-        with np.load(file, allow_pickle=False) as found:
-            return list(found.files)
-    return []
 
 
 def read_parquet(file: Path) -> Columns:
