@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +12,7 @@ import numpy as np
 
 from harness.errors import DataError, did_you_mean
 from harness.exchange.predictions_contract import ImportedPredictions
+from harness.exchange.predictions_numbers import NUMBER
 from harness.inference.classes import normalise_class_name
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ SUM_TOLERANCE = 1e-3
 
 LARGEST = 1 << 20
 """There are fewer classes than this: a label beyond is something else, such as an id."""
-
-NUMBER = re.compile(r"\s*-?(\d+(\.\d*)?|\.\d+)\s*")
-"""A label that is an index, written as text."""
 
 
 @dataclass(frozen=True)
