@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from harness_importers.csv_rows import MARKS, find_separator
 
 
 def read_names(file: Path) -> list[str]:
@@ -17,8 +21,7 @@ def read_names(file: Path) -> list[str]:
 
         return list(pq.read_schema(file).names)
     if end == ".csv":
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            return next(csv.reader(stream), [])
+        return [name.strip() for name in next(_peek_rows(file), [])]
     if end == ".npz":
         with np.load(file, allow_pickle=False) as found:
             return list(found.files)
@@ -30,12 +33,23 @@ def peek_numbers(file: Path, name: str) -> bool:
     if file.suffix.lower() not in (".csv", ".parquet"):
         return False
     if file.suffix.lower() == ".csv":
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            first = next(csv.DictReader(stream), {})
-        return not str(first.get(name, "")).lstrip().startswith("[")
+        rows = _peek_rows(file)
+        header = [each.strip() for each in next(rows, [])]
+        first = dict(zip(header, next(rows, []), strict=False))
+        return not first.get(name, "").lstrip().startswith("[")
     import pyarrow.parquet as pq
 
     return are_numbers(pq.ParquetFile(file).read_row_group(0, columns=[name])[name])
+
+
+def _peek_rows(file: Path) -> Iterator[list[str]]:
+    """Yield the rows of a CSV file, by its own separator and encoding, from its header on."""
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    encoding = next((name for mark, name in MARKS.items() if start.startswith(mark)), "utf-8")
+    with file.open(encoding=encoding, newline="") as lines:
+        header = next((line for line in lines if line.strip()), "")
+        yield from csv.reader(chain([header], lines), delimiter=find_separator(header))
 
 
 def are_numbers(column: Any) -> bool:

@@ -111,6 +111,11 @@ class PredictionFiles:
                 f"'{chosen.columns[0]}' was left out: it has one number for each sample, and none for each class"
             ]
             chosen = None
+        if chosen is None and found["prediction"] is None:
+            raise DataError(
+                f"{file}: no column of predicted labels, logits or probabilities among {', '.join(columns.names)!s:.200}: "
+                "name it, as in --as 'predictions?prediction=COLUMN'"
+            )
         scores, kind = self._read_scores(columns, chosen, file)
         return ImportedPredictions(
             ids=self._beside(self.ids_file, columns.read_optional(found["id"])),

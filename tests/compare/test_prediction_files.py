@@ -375,3 +375,32 @@ def test_a_model_is_called_by_its_whole_file_name(tmp_path):
     file.write_text("id,target,prediction\n1,0,0\n2,1,1\n")
     (made,) = import_predictions("predictions", PredictionFiles(), [file], Store(tmp_path / "store"), "s")
     assert made.record.coordinates["model"] == "vit_base_patch16_224.augreg_in21k"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("id,target,prediction\n007,0,0\n2,1,1\n", "utf-8"),
+        ("\n\nid,target,prediction\n007,0,0\n2,1,1\n", "utf-8"),
+        ("id;target;prediction\r\n007;0;0\r\n2;1;1\r\n", "utf-8-sig"),
+        ("id\ttarget\tprediction\n007\t0\t0\n2\t1\t1\n", "utf-16"),
+        ("id, target, prediction\n007, 0, 0\n2, 1, 1\n", "utf-8"),
+        ('"id","target","prediction"\r007,0,0\r2,1,1\r', "utf-8"),
+    ],
+)
+def test_csv_files_of_any_program_are_read_as_text(text, encoding, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_bytes(text.encode(encoding))
+    assert PredictionFiles.recognise(file)
+    (found,) = PredictionFiles().read(file)
+    assert (found.ids, found.targets, found.labels) == (["007", "2"], ["0", "1"], ["0", "1"])
+
+
+def test_a_file_without_predictions_says_what_it_has(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("id,answer\n1,cat\n")
+    assert not PredictionFiles.recognise(file)
+    with pytest.raises(
+        DataError, match="no column of predicted labels, logits or probabilities among id, answer: name it"
+    ):
+        PredictionFiles().read(file)

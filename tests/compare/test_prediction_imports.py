@@ -158,7 +158,7 @@ REFUSED = {
         r"line 4 \('s9'\): prediction 2, and the largest score is that of class 1 \(1 of 4 samples\)",
     ),
     "two targets": (table(label=TARGETS), r"'target' and 'label' may each be the target: name one with target=…"),
-    "no scores": (table()[["id", "target"]], "holds neither predicted labels nor logits or probabilities"),
+    "no scores": (table()[["id", "target"]], "no column of predicted labels, logits or probabilities among id, target"),
     "no targets": (table().drop(columns="target"), r"no targets: name their column with target=…"),
     "one class": (table()[["id", "target", "logit_ant"]], r"logits of the shape \(4, 1\)"),
     "no rows": ("id,target,prediction\n", "no rows"),
