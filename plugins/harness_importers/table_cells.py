@@ -46,5 +46,6 @@ def read_setting(text: str, marks: Marks) -> Any:
         return str(text)
     if number is None or not number.is_finite() or text.endswith("%"):
         return str(text)
-    whole = number == int(number) and "." not in text and abs(number) < 2**53
-    return int(number) if whole else float(number)
+    if "." in text or number != int(number):
+        return float(number)
+    return int(number) if abs(number) < 2**53 else str(text)

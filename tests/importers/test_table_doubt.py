@@ -80,6 +80,14 @@ def test_settings_that_are_ids_stay_texts(import_text, cells, text):
     assert cells()["A", "x"].tags == {"settings.run": text}
 
 
+def test_whole_numbers_beyond_53_bits_keep_their_digits(run_import, tmp_path, cells):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"model": ["A"], "dataset": ["x"], "top1": [0.5], "job": [2**62 + 1]}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert run_import(tmp_path / "t.parquet")[0] == 0
+    assert cells()["A", "x"].tags == {"settings.job": str(2**62 + 1)}
+
+
 def test_runs_that_leading_zeros_tell_apart_are_two(import_text, cells):
     assert import_text("model,dataset,top1,run\nA,x,0.4,1\nA,x,0.5,01\n", "axes=run")[0] == 0
     assert {key[2]: r.metrics["top1"] for key, r in cells().items()} == {1: 0.4, "01": 0.5}
