@@ -11,7 +11,7 @@ from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
 
 SHOWN = 20
-"""How many rows that were left out get a line each."""
+"""How many rows that were left out, and how many notes, get a line each."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +62,10 @@ def main(given: argparse.Namespace) -> int:
     parts += [f"{len(done.left_out)} rows left out"] if done.left_out else []
     parts += [f"{done.passed} files that no importer recognises passed over"] if done.passed else []
     print(f"{store.path}: {', '.join(parts)}; numbers: {', '.join(done.metrics)}")
-    for text in done.remarks:
+    for text in done.remarks[:SHOWN]:
         print(f"note: {text}")
+    if len(done.remarks) > SHOWN:
+        print(f"note: … and {len(done.remarks) - SHOWN} more, which the records hold")
     for suite in done.suites:
         print(f"harness table {suite} --store {store.path} shows them")
     return 1 if done.left_out else 0

@@ -40,7 +40,7 @@ class Imported:
     left_out: list[str] = field(default_factory=list)
     passed: int = 0
     remarks: list[str] = field(default_factory=list)
-    """What was assumed or left out for predictions per sample, and which of their metrics failed."""
+    """What was assumed of numbers, or left out for predictions per sample, and which of their metrics failed."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _file_results(
                 if old is None or _is_corrected(old, record, result):
                     new[record.id] = (record, result)
                 elif _equal_numbers(old.metrics, record.metrics):
-                    same += 1
+                    same += record.id not in new  # a row that stands twice is not one from before
                 else:
                     raise StoreError(
                         f"{read.file.name}: {_describe(result)} has other numbers than "
@@ -159,9 +159,15 @@ def _file_results(
         names = dict.fromkeys(read.by.name for read in groups[suite])
         entries = list(cells.values())
         store.write_manifest(lay_out_suite(suite, ", ".join(names), entries, known), entries)
-    metrics = dict.fromkeys(m for records in planned.values() for r in records.values() for m in r.metrics)
+    written = [record for records in planned.values() for record in records.values()]
+    metrics = dict.fromkeys(name for record in written for name in record.metrics)
+    remarks = dict.fromkeys(
+        f"{r.coordinates['model']} on {r.coordinates['dataset']}: {text}"
+        for r in written
+        for text in r.remarks
+    )
     suites = list(groups)
-    return Imported(suites[0], len(new), same, suites, list(metrics), left_out, passed)
+    return Imported(suites[0], len(new), same, suites, list(metrics), left_out, passed, list(remarks))
 
 
 def _read_plan(store: Store, suite: str, known: dict[str, Record | None]) -> list[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.errors import DataError, did_you_mean
 from harness.exchange.predictions_contract import ImportedPredictions
+from harness.exchange.predictions_numbers import NUMBER
 from harness.inference.classes import normalise_class_name
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ SUM_TOLERANCE = 1e-3
 """By how much the probabilities of a sample may miss a sum of one: float16 rounds a thousand of them less."""
 
 
-NUMBER = re.compile(r"\s*-?(\d+(\.\d*)?|\.\d+)\s*")
-"""A label that is an index, written as text."""
+LARGEST = 1 << 20
+"""There are fewer classes than this: a label beyond is something else, such as an id."""
 
 
 @dataclass(frozen=True)
@@ -164,10 +165,12 @@ def tabulate_names(names: Sequence[str] | None) -> list[dict[str, int]]:
 
 
 def _to_id(value: Any, index: int, place: Place) -> str:
-    if isinstance(value, float | np.floating):
+    if isinstance(value, float | np.floating | Decimal):
         if not float(value).is_integer():
             raise DataError(f"{place.row(index)}: the id {value!s} is not a whole number")
         return str(int(value))
+    if isinstance(value, list | dict):
+        raise DataError(f"{place.row(index)}: the id {value!s:.60} is a list or a table")
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
     text = "" if value is None else str(value)
@@ -184,6 +187,8 @@ def _to_label(
     names: Sequence[Mapping[str, int]],
     moved: Mapping[int, int] | None,
 ) -> int:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
     if isinstance(value, str):
         for table in names:
             for key in (value, normalise_class_name(value)):
@@ -196,10 +201,15 @@ def _to_label(
             raise DataError(
                 f"{place.row(index)}: {what} '{value:.60}' is no class{did_you_mean(value, known)}"
             )
-    if value is None or isinstance(value, bool | np.bool_) or value != value:
-        raise DataError(f"{place.row(index)}: {what} {value}: expected a class")
-    if isinstance(value, float | np.floating) and not float(value).is_integer():
+    is_number = isinstance(value, int | float | np.integer | np.floating | Decimal)
+    if not is_number or isinstance(value, bool) or value != value:
+        raise DataError(f"{place.row(index)}: {what} {value!s:.60}: expected a class")
+    if value % 1 != 0:  # of infinity, too
         raise DataError(f"{place.row(index)}: {what} {value} is not a whole number")
+    if not -LARGEST <= value < LARGEST:
+        raise DataError(
+            f"{place.row(index)}: {what} {value!s:.60} is no class: there are fewer than {LARGEST}"
+        )
     label = int(value)
     if moved is None:
         return label

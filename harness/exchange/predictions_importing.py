@@ -125,7 +125,7 @@ class _Import:
             ids = None if found.ids is None else [str(i) for i in found.ids]
             own = self.beside.find_truth(self.store, ids)
         matched = match_predictions(found, file, self.data.truth or (own[0] if own else None))
-        model = self.asked.model or file.name.partition(".")[0]
+        model = self.asked.model or file.stem
         at = {
             "experiment": self.suite,
             "protocol": self.asked.protocol or PROTOCOL,

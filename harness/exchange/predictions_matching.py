@@ -21,6 +21,7 @@ from harness.exchange.predictions_checks import (
     tabulate_names,
 )
 from harness.exchange.predictions_contract import ImportedPredictions
+from harness.exchange.predictions_numbers import choose_reading, find_shift
 from harness.inference.classes import Classes, align_classes, map_logits_to_classes
 
 if TYPE_CHECKING:
@@ -76,12 +77,15 @@ def match_predictions(found: ImportedPredictions, file: Path, truth: Truth | Non
         logits, moved, how = _align(found, logits, classes, file, remarks)
     width = logits.shape[1] if logits is not None else classes.count
     names = classes.names or (_tuple(found.class_names) if logits is not None else None)
-    tables = [*tabulate_names(names), *tabulate_names(classes.keys)]
+    tables: Sequence[Mapping[str, int]] = [*tabulate_names(names), *tabulate_names(classes.keys)]
+    said = {"target": found.targets, "prediction": found.labels}
+    columns, tables, doubt = choose_reading({k: v for k, v in said.items() if v is not None}, tables, width)
+    remarks += [doubt] if doubt else []
 
     def read(moved: Mapping[int, int] | None) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
         given = [
-            None if column is None else check_labels(column, what, place, tables, width, moved)
-            for column, what in ((found.targets, "target"), (found.labels, "prediction"))
+            check_labels(columns[what], what, place, tables, width, moved) if what in columns else None
+            for what in said
         ]
         if kept is not None and order is not None:
             given[0] = _choose_targets(given[0], np.asarray(kept.targets, np.int64)[order], ids, place, kept)
@@ -93,6 +97,8 @@ def match_predictions(found: ImportedPredictions, file: Path, truth: Truth | Non
             f"{file}: no targets: name their column with target=…, or a data set that has them with --targets"
         )
     assert labels is not None
+    if logits is None and (shift := find_shift(labels, targets)):
+        remarks.append(shift)
     if width is None:
         width = max(2, int(max(targets.max(), labels.max())) + 1)
         remarks.append(f"that there are {width} classes was assumed: the highest label is {width - 1}")

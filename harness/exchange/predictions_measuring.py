@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 NO_SCORES = ": not computed, since the file has predicted labels and no scores"
 
 
+MOST_MADE_UP = 1 << 30
+"""The most scores that are made up for predicted labels without any: 4 GiB."""
+
+
 def measure_predictions(job: Job, matched: Matched) -> Result:
     """Return the result of imported predictions: metrics, count, a row per sample, and evidence if there are scores.
 
@@ -47,6 +51,11 @@ def _measure_labels(job: Job, matched: Matched) -> tuple[dict[str, float], dict[
     the same predicted labels, in which the target is second or last, near the first or far: a metric that
     gives two numbers needs scores.
     """
+    if (size := len(matched.labels) * matched.classes) > MOST_MADE_UP:
+        raise DataError(
+            f"{len(matched.labels)} labels of {matched.classes} classes: {size} made-up scores are more than memory "
+            "holds; are the labels those of classes?"
+        )
     jobs = [replace(job, failures={}, remarks=[]) for _ in range(2)]
     evidences = [
         Predictions(logits, matched.targets, matched.ids, matched.class_names) for logits in _make_up(matched)
@@ -74,7 +83,7 @@ def _make_up(matched: Matched) -> list[NDArray[np.float32]]:
     rng, rows = np.random.default_rng(0), np.arange(len(matched.labels))
     found = []
     for first, target in ((3.0, 2.5), (9.0, -9.0)):
-        logits = rng.uniform(-1, 1, (len(rows), matched.classes)).astype(np.float32)
+        logits = 2 * rng.random((len(rows), matched.classes), dtype=np.float32) - 1
         logits[rows, matched.targets] = target
         logits[rows, matched.labels] = first
         found.append(logits)

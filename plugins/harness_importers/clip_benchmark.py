@@ -128,6 +128,9 @@ def _parse_result(
     measured = {k: float(v) for k, v in given.items() if v is not None and not is_setting(k)}
     if not measured:
         raise DataError(f"{where}'metrics' holds no number")
+    for key, number in measured.items():
+        if FRACTION.fullmatch(key) and not (math.isnan(number) or 0 <= number <= 1):
+            raise DataError(f"{where}metrics.{key}: expected a fraction, found {number!r}")
     seed = given.get("seed") or 0
     if isinstance(seed, bool) or not isinstance(seed, int | float) or seed % 1 != 0:
         raise DataError(f"{where}metrics.seed: expected a whole number, found {seed!r:.60}")
@@ -150,11 +153,7 @@ def _build_result(
         dataset=ImportedPart(texts["dataset"], texts["dataset"].removeprefix("wds/")),
         metrics={_rename(k): v for k, v in measured.items()},
         directions={_rename(k): not LOWER_IS_BETTER.fullmatch(k) for k in measured},
-        units={
-            _rename(k): "fraction"
-            for k, v in measured.items()
-            if FRACTION.fullmatch(k) and (math.isnan(v) or 0 <= v <= 1)
-        },
+        units={_rename(k): "fraction" for k in measured if FRACTION.fullmatch(k)},
         axes={"language": texts["language"], **telling},
         seed=seed,
         settings={k: v for k, v in given.items() if is_setting(k) and k not in TELLING},

@@ -5,7 +5,9 @@ https://huggingface.co/docs/hub/model-cards#evaluation-results
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +18,9 @@ from harness_importers.numbers import BOUNDED, is_higher_better, parse_number, p
 
 LINE = "\0line"
 """The key under which a mapping keeps the line where it begins."""
+
+DEPTH = re.compile(r"(top[- ]?|@ ?)\d+", re.IGNORECASE)
+"""What tells a metric from others of its type: a top-5 accuracy is of the type `accuracy`, too."""
 
 LONGEST = 4_000_000
 """Front matters beyond this many characters are no model cards."""
@@ -104,8 +109,9 @@ def _read_index(index: list[Any]) -> Iterator[ImportedResult | UnreadRow]:
                 yield UnreadRow(f"{name}: {problem}", result.get(LINE) if isinstance(result, dict) else None)
                 continue
             merged.setdefault(place, []).extend((result, metric) for metric in result["metrics"])
+        percent = _find_percent_sources([pair for metrics in merged.values() for pair in metrics])
         for place, metrics in merged.items():
-            yield from _build_result(name, place, metrics)
+            yield from _build_result(name, place, metrics, percent)
 
 
 def _find_place(result: Any) -> tuple[str, tuple[str, ...]]:
@@ -122,28 +128,62 @@ def _find_place(result: Any) -> tuple[str, tuple[str, ...]]:
     return "", (task["type"], label, *(value if isinstance(value, str) else "" for value in more))
 
 
+def _find_source(result: Mapping[str, Any]) -> str:
+    """Return the address that a result is from; empty if it doesn't tell."""
+    source = result.get("source")
+    url = source.get("url") if isinstance(source, dict) else None
+    return url if isinstance(url, str) else ""
+
+
+def _find_percent_sources(found: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> set[str]:
+    """Return the sources whose numbers are in percent, since one of a metric between 0 and 1 is above 1."""
+    sources = set()
+    for result, metric in found:
+        name = metric.get("type") if isinstance(metric, dict) else None
+        if not isinstance(name, str) or not BOUNDED.fullmatch(name):
+            continue
+        try:
+            number, marked = _read_value(metric.get("value"))
+        except ValueError:
+            continue
+        if number is not None and number.is_finite() and number > 1 and not marked:
+            sources.add(_find_source(result))
+    return sources
+
+
 def _build_result(
-    model: str, place: tuple[str, ...], found: list[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    model: str,
+    place: tuple[str, ...],
+    found: list[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    percent: Set[str],
 ) -> Iterator[ImportedResult | UnreadRow]:
-    """Yield the result of all metrics of one place, and a line for each metric that can't be read."""
+    """Yield the result of all metrics of one place, and a line for each metric that can't be read.
+
+    Sources in `percent` have numbers above 1 among metrics between 0 and 1.
+    """
     task, label, kind, config, split, revision = place
     numbers: dict[str, Decimal] = {}
     metrics: dict[str, float] = {}
     directions: dict[str, bool] = {}
-    fractions, remarks, notes = set(), [], {}
-    for _, metric in found:
+    fractions, remarks, notes = set(), [], dict[str, Any]()
+    types = [metric.get("type") for _, metric in found if isinstance(metric, dict)]
+    often = Counter(kind for kind in types if isinstance(kind, str))
+    for result, metric in found:
         line = metric.get(LINE) if isinstance(metric, dict) else None
         name = metric.get("type") if isinstance(metric, dict) else None
         if not isinstance(name, str) or not name.strip():
             yield UnreadRow(f"{model}: {label}: a metric without a 'type'", line)
             continue
         try:
-            number, in_percent = _read_value(name, metric.get("value"))
+            number, marked = _read_value(metric.get("value"))
+            in_percent = marked or _is_percent(name, number, _find_source(result), percent)
         except ValueError as error:
             yield UnreadRow(f"{model}: {label}: {name}: {error}", line)
             continue
-        shown = metric.get("name")
-        key = name if name not in numbers or not isinstance(shown, str) else shown
+        shown, key = metric.get("name"), name
+        if isinstance(shown, str) and shown.strip():
+            deeper = DEPTH.search(shown) is not None and DEPTH.search(name) is None
+            key = shown if deeper or often[name] > 1 else name
         if number is None or (numbers.get(key) == number):
             continue
         if key in numbers:
@@ -160,10 +200,11 @@ def _build_result(
         if "±" in metric["value"]:
             notes[f"{key}: deviation"] = metric["value"].partition("±")[2].strip()
         if metric.get("verified") == "true":
-            notes["verified by the Hub"] = True
+            notes.setdefault("verified by the Hub", []).append(key)
     if not numbers:
         return
-    source = next((s for result, _ in found if isinstance(s := result.get("source"), dict)), {})
+    sources = [source for source in dict.fromkeys(_find_source(result) for result, _ in found) if source]
+    notes |= {"sources": sources} if len(sources) > 1 else {}
     axes = {k: v for k, v in (("config", config), ("split", split), ("revision", revision)) if v}
     yield ImportedResult(
         protocol=ImportedPart(task, task),
@@ -176,22 +217,32 @@ def _build_result(
         notes=notes,
         written=plain_texts(numbers),
         line=found[0][0].get(LINE),
-        origin={"source": source["url"]} if isinstance(source.get("url"), str) else {},
+        origin={"source": sources[0]} if sources else {},
         remarks=remarks,
     )
 
 
-def _read_value(name: str, value: Any) -> tuple[Decimal | None, bool]:
-    """Return a metric's number, and whether it is in percent. Raises ValueError for what is no number."""
+def _read_value(value: Any) -> tuple[Decimal | None, bool]:
+    """Return a metric's number, and whether it has a `%`. Raises ValueError for what is no number."""
     if value is None:
         raise ValueError("no 'value'")
     if not isinstance(value, str):
         raise ValueError(f"expected a number, found {value!r:.60}")
     text = value.partition("±")[0].strip()
-    number = parse_number(text.removesuffix("%"))
-    in_percent = text.endswith("%")
-    if number is None or not BOUNDED.fullmatch(name):
-        return number, in_percent
-    if number.is_finite() and not 0 <= number <= 100:
-        raise ValueError(f"expected a fraction or a percentage, found {value!r:.60}")
-    return number, in_percent or number > 1
+    return parse_number(text.removesuffix("%")), text.endswith("%")
+
+
+def _is_percent(name: str, number: Decimal | None, source: str, percent: Set[str]) -> bool:
+    """Return whether a metric's number without `%` is in percent: in its source's numbers some are above 1.
+
+    Raises ValueError for a number that can be neither, and for one up to 1 beside larger ones of no stated source.
+    """
+    if number is None or not number.is_finite() or not BOUNDED.fullmatch(name):
+        return False
+    if not 0 <= number <= 100:
+        raise ValueError(f"expected a fraction or a percentage, found {str(number)!r:.60}")
+    if source in percent and not source and 0 < number <= 1:
+        raise ValueError(
+            f"{number}, a fraction or a percentage? others of the card are above 1: write a % after it"
+        )
+    return source in percent

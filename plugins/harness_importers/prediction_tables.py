@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csv_module
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import DataError
+from harness_importers.csv_rows import MARKS, decode, find_separator
+from harness_importers.prediction_peeking import are_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,6 +53,12 @@ class Columns:
             raise DataError(f"{self.file}: {name} of the shape {array.shape}: expected one for each sample")
         return list(array.tolist())
 
+    def holds_numbers(self, name: str) -> bool:
+        """Return whether a column holds a number for each sample, and no lists of numbers."""
+        if self.table is None:
+            return self.arrays[name].ndim == 1
+        return are_numbers(self.table[name])
+
     def read_scores(self, names: Sequence[str], listed: bool) -> NDArray[Any]:
         """Return numbers N×C of one column with all of a sample's (`listed`), or of a column for each class."""
         if self.table is not None:
@@ -76,22 +83,6 @@ class Columns:
         return f"{self.file}: {self.row_word} {self.first_row + index}"
 
 
-def read_names(file: Path) -> list[str]:
-    """Return the names of a file's columns or arrays; none for other files. Raises what reading raises."""
-    end = file.suffix.lower()
-    if end == ".parquet":
-        import pyarrow.parquet as pq
-
-        return list(pq.read_schema(file).names)
-    if end == ".csv":
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            return next(csv_module.reader(stream), [])
-    if end == ".npz":
-        with np.load(file, allow_pickle=False) as found:
-            return list(found.files)
-    return []
-
-
 def read_parquet(file: Path) -> Columns:
     """Return a Parquet file's columns. Raises DataError."""
     import pyarrow as pa
@@ -107,22 +98,40 @@ def read_parquet(file: Path) -> Columns:
 def read_csv(file: Path) -> Columns:
     """Return the columns of a CSV file with a header, as text. Raises DataError."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import csv
 
     try:
         with file.open("rb") as stream:
-            header = stream.readline()
-        names = csv.read_csv(pa.BufferReader(header)).column_names if header.strip() else []
+            is_wide = stream.read(2) in MARKS
+            stream.seek(0)
+            lines = (
+                iter(stream.readline, b"") if not is_wide else iter(decode(file).encode().splitlines(True))
+            )
+            blank = 0
+            while (header := next(lines, b"")) and not header.strip():
+                blank += 1
+        parsing = csv.ParseOptions(
+            newlines_in_values=True, delimiter=find_separator(header.decode("utf-8", "replace"))
+        )
+        names = csv.read_csv(pa.BufferReader(header), parse_options=parsing).column_names if header else []
         types = dict.fromkeys(names, pa.string())
         options = csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
-        parsing = csv.ParseOptions(newlines_in_values=True)
-        table = csv.read_csv(file, convert_options=options, parse_options=parsing)
+        source = pa.BufferReader(decode(file).encode()) if is_wide else file
+        table = csv.read_csv(source, convert_options=options, parse_options=parsing)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: not a CSV file that can be read: {_first_line(error)}") from None
+    stripped = [name.strip() for name in table.column_names]
+    if stripped != table.column_names:  # written with blanks after its separators
+        columns = [
+            pc.utf8_trim_whitespace(column) if pa.types.is_string(column.type) else column
+            for column in table.columns
+        ]
+        table = pa.table(columns, names=stripped)
     if len(set(table.column_names)) != len(table.column_names):
         twice = next(n for n in table.column_names if table.column_names.count(n) > 1)
         raise DataError(f"{file}: two columns are called '{twice}'")
-    return Columns(file, table.column_names, {}, table, text=True, row_word="line", first_row=2)
+    return Columns(file, table.column_names, {}, table, text=True, row_word="line", first_row=2 + blank)
 
 
 def read_arrays(file: Path) -> Columns:

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from harness import DataError, ImportedPredictions, OptionError
-from harness_importers.prediction_columns import ColumnNames, find_columns, find_score_columns
+from harness_importers.prediction_columns import (
+    ColumnNames,
+    ScoreColumns,
+    find_columns,
+    find_score_columns,
+)
+from harness_importers.prediction_peeking import peek_numbers, read_names
 from harness_importers.prediction_tables import (
     Columns,
     read_arrays,
     read_csv,
     read_json_list,
-    read_names,
     read_parquet,
 )
 
@@ -77,8 +82,9 @@ class PredictionFiles:
         """Return whether a file has columns of predicted labels or scores, and of ids or targets, by their usual names."""
         names = read_names(file)
         found = find_columns(names, ColumnNames(), file)
-        scored = found["prediction"] or find_score_columns(names, ColumnNames(), file)
-        return bool(scored and (found["id"] or found["target"]))
+        scores = find_score_columns(names, ColumnNames(), file)
+        several = scores is not None and (not scores.listed or not peek_numbers(file, scores.columns[0]))
+        return bool((found["prediction"] or several) and (found["id"] or found["target"]))
 
     def read(self, file: Path) -> Sequence[ImportedPredictions]:
         """Return the file's predictions. Raises DataError in one line, starting with the file's path."""
@@ -92,32 +98,49 @@ class PredictionFiles:
 
     def _gather(self, columns: Columns, file: Path) -> ImportedPredictions:
         found = find_columns(columns.names, self.names, file)
-        scores, kind, names = self._read_scores(columns, file)
+        chosen, remarks = find_score_columns(columns.names, self.names, file), []
+        named = self.names.logits or self.names.probabilities
+        if (
+            chosen
+            and chosen.listed
+            and found["prediction"]
+            and not named
+            and columns.holds_numbers(chosen.columns[0])
+        ):
+            remarks = [
+                f"'{chosen.columns[0]}' was left out: it has one number for each sample, and none for each class"
+            ]
+            chosen = None
+        if chosen is None and found["prediction"] is None:
+            raise DataError(
+                f"{file}: no column of predicted labels, logits or probabilities among {', '.join(columns.names)!s:.200}: "
+                "name it, as in --as 'predictions?prediction=COLUMN'"
+            )
+        scores, kind = self._read_scores(columns, chosen, file)
         return ImportedPredictions(
             ids=self._beside(self.ids_file, columns.read_optional(found["id"])),
             targets=self._beside(self.targets_file, columns.read_optional(found["target"])),
             labels=columns.read_optional(found["prediction"]),
             scores=scores,
             kind=kind,
-            class_names=self._read_names(columns) or names,
+            class_names=self._read_names(columns) or (chosen.classes if chosen else None),
             row_word=columns.row_word,
             first_row=columns.first_row,
+            remarks=remarks,
         )
 
     def _read_scores(
-        self, columns: Columns, file: Path
-    ) -> tuple[NDArray[Any] | None, Literal["logits", "probabilities"], Sequence[str] | None]:
-        """Return scores N×C, what they are, and the classes by which their columns are called, if they are."""
-        found = find_score_columns(columns.names, self.names, file)
+        self, columns: Columns, found: ScoreColumns | None, file: Path
+    ) -> tuple[NDArray[Any] | None, Literal["logits", "probabilities"]]:
+        """Return scores N×C, None for no columns, and what they are."""
         if found is None:
-            return None, "logits", None
+            return None, "logits"
         scores = columns.read_scores(found.columns, found.listed)
         if scores.ndim != 2:
             raise DataError(
                 f"{file}: {found.columns[0]} of the shape {scores.shape}: expected samples × classes"
             )
-        kind = found.kind or self._tell_kind(scores, file, found.columns[0])
-        return scores, kind, found.classes
+        return scores, found.kind or self._tell_kind(scores, file, found.columns[0])
 
     def _tell_kind(self, scores: NDArray[Any], file: Path, what: str) -> Literal["logits", "probabilities"]:
         """Return what numbers are that no name tells. Raises DataError if they could be either."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness import DataError, ImportedPart, ImportedResult, OptionError, UnreadRow, did_you_mean
 from harness_importers.csv_rows import Row
-from harness_importers.numbers import BOUNDED, parse_number, plain_texts, to_fraction
+from harness_importers.numbers import BOUNDED, plain_texts, to_fraction
+from harness_importers.table_cells import Marks, read_number, read_setting
 from harness_importers.table_columns import NAMES, PERCENT, Measured, find_column, find_direction, name_metric
-from harness_importers.table_rows import NumberText, peek_columns, read_table
+from harness_importers.table_merging import merge_metrics
+from harness_importers.table_percent import find_value, mark_percent
+from harness_importers.table_rows import peek_columns, read_table
 
 
 class PlainTable:
@@ -38,6 +41,7 @@ class PlainTable:
         higher: columns of metrics of which larger values are better, separated by commas.
         lower: columns of metrics of which smaller values are better.
         percent: columns of metrics in percent.
+        fraction: columns of metrics from 0 to 1, if others are in percent and it can't be told.
         decimal: the mark of decimals in texts, `.` or `,`.
         thousands: the mark between thousands in texts; by default there is none.
         separator: the separator of a CSV file; by default what its header has most often. `tab` is one, too.
@@ -69,6 +73,7 @@ class PlainTable:
         higher: str = "",
         lower: str = "",
         percent: str = "",
+        fraction: str = "",
         decimal: str = ".",
         thousands: str = "",
         separator: str | None = None,
@@ -82,7 +87,7 @@ class PlainTable:
         self.named = {"model": model, "dataset": dataset, "protocol": protocol, "seed": seed}
         self.named |= {"metric": metric, "value": value}
         self.fixed = {"model": model_is, "dataset": dataset_is, "protocol": protocol_is}
-        self.metric_is, self.marks = metric_is, (decimal, thousands)
+        self.metric_is, self.marks = metric_is, Marks(decimal, thousands)
         self.lists = {
             "metrics": metrics,
             "datasets": datasets,
@@ -90,7 +95,7 @@ class PlainTable:
             "higher": higher,
             "lower": lower,
         }
-        self.lists |= {"percent": percent}
+        self.lists |= {"percent": percent, "fraction": fraction}
         self.separator = "\t" if separator == "tab" else separator
         self.encoding, self.sheet = encoding, sheet
 
@@ -115,7 +120,8 @@ class PlainTable:
             raise DataError(f"{file}: {error}") from None
         taken = {*roles.values(), *(each.column for each in measured), *lists["axes"]}
         settings = [name for name in header if name and name not in taken]
-        return self._read_rows(rows, roles, measured, lists["axes"], settings)
+        found = self._read_rows(rows, roles, measured, lists["axes"], settings)
+        return merge_metrics(found) if "value" in roles else found
 
     def _find_roles(self, header: Sequence[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
         """Return the column of each role that has one, and the columns that options list. Raises ValueError."""
@@ -151,7 +157,7 @@ class PlainTable:
     ) -> list[Measured]:
         """Return the columns of numbers. Raises ValueError if there are none, or if a direction is unknown."""
         if "value" in roles:
-            return [Measured(roles["value"], "", True, roles["value"] in lists["percent"])]
+            return [find_value(roles, lists, rows, self.marks)]
         if lists["datasets"]:
             if self.metric_is is None:
                 raise ValueError("datasets in columns: say what they hold, as in metric_is=top1")
@@ -179,29 +185,15 @@ class PlainTable:
                     f"column {column!r:.60}: larger or smaller better? say higher={column} or lower={column}"
                 )
             percent = column in lists["percent"] or bool(PERCENT.search(column))
-            percent = percent or (bool(BOUNDED.fullmatch(metric)) and self._exceeds_one(rows, column))
             measured.append(Measured(column, metric, better, percent, column if lists["datasets"] else None))
-        return measured
-
-    def _exceeds_one(self, rows: Sequence[Row], column: str) -> bool:
-        for row in rows:
-            try:
-                number = self._parse(row.cells.get(column, "").removesuffix("%"))
-            except ValueError:
-                continue
-            if number is not None and number.is_finite() and number > 1:
-                return True
-        return False
-
-    def _parse(self, text: str) -> Decimal | None:
-        if isinstance(text, NumberText):
-            return parse_number(text)
-        try:
-            return parse_number(text, *self.marks)
-        except ValueError as error:
-            if self.marks[0] == "." and re.fullmatch(r"[+-]?[0-9.]+,[0-9]+ ?%?", text):
-                raise ValueError(f"{error}; a decimal comma? say decimal=, (or thousands=,)") from None
-            raise
+        by_metric: dict[str, str] = {}
+        for each in measured if not lists["datasets"] else ():
+            if (other := by_metric.setdefault(each.metric, each.column)) != each.column:
+                raise ValueError(
+                    f"columns {other!r:.60} and {each.column!r:.60} both hold {each.metric}: say which, as in "
+                    f"metrics={other}"
+                )
+        return mark_percent(measured, lists["fraction"], rows, self.marks)
 
     def _read_rows(
         self,
@@ -232,22 +224,23 @@ class PlainTable:
         names = {
             role: self._name_part(row, roles, role, measured) for role in ("model", "dataset", "protocol")
         }
-        seed = self._parse(row.cells[roles["seed"]]) if "seed" in roles else None
+        seed = read_number(row.cells[roles["seed"]], self.marks) if "seed" in roles else None
         if seed is not None and (not seed.is_finite() or seed != int(seed)):
             raise ValueError(
                 f"{roles['seed']}: expected a whole number, found {row.cells[roles['seed']]!r:.60}"
             )
         numbers: dict[str, dict[str, tuple[Decimal, Measured]]] = {}
+        remarks: list[str] = []
         for each in measured:
             text = row.cells.get(each.column, "")
             try:
-                number = self._parse(text if isinstance(text, NumberText) else text.removesuffix("%"))
+                number = read_number(text, self.marks)
             except ValueError as error:
                 raise ValueError(f"{each.column}: {error}") from None
             if number is None:
                 continue
             if not each.metric:
-                each = self._name_measured(row, roles["metric"], each, number)
+                each = self._name_measured(row, roles["metric"], each)
             percent = each.percent or text.endswith("%")
             if (
                 BOUNDED.fullmatch(each.metric)
@@ -257,7 +250,10 @@ class PlainTable:
                 raise ValueError(
                     f"{each.column}: expected a {'percentage' if percent else 'fraction'}, found {text!r:.60}"
                 )
-            found = Measured(each.column, each.metric, each.higher_is_better, percent)
+            doubtful = each.guessed and not text.endswith("%") and number.is_finite() and 0 < number <= 1
+            if doubtful:
+                remarks.append(f"{each.metric}: {number} was read as a percentage, as others of it are")
+            found = replace(each, percent=percent)
             numbers.setdefault(each.dataset or names["dataset"], {})[each.metric] = (number, found)
         if not numbers:
             raise ValueError("no number in it")
@@ -270,11 +266,14 @@ class PlainTable:
                 metrics={k: to_fraction(n) if m.percent else float(n) for k, (n, m) in own.items()},
                 directions={k: m.higher_is_better for k, (_, m) in own.items()},
                 units=dict.fromkeys(fractions, "fraction"),
-                axes={name: self._to_value(row.cells.get(name, "")) for name in axes},
+                axes={name: read_setting(row.cells.get(name, ""), self.marks) for name in axes},
                 seed=0 if seed is None else int(seed),
-                settings={n: self._to_value(row.cells[n]) for n in settings if row.cells.get(n, "")},
+                settings={
+                    n: read_setting(row.cells[n], self.marks) for n in settings if row.cells.get(n, "")
+                },
                 written=plain_texts({k: n for k, (n, _) in own.items()}),
                 line=row.line,
+                remarks=remarks,
             )
 
     def _name_part(self, row: Row, roles: Mapping[str, str], role: str, measured: Sequence[Measured]) -> str:
@@ -285,22 +284,15 @@ class PlainTable:
             raise ValueError(f"nothing in the column {roles[role]!r:.60}")
         return self.fixed[role] or (measured[0].dataset if measured else None) or ""
 
-    def _name_measured(self, row: Row, column: str, each: Measured, number: Decimal) -> Measured:
+    def _name_measured(self, row: Row, column: str, each: Measured) -> Measured:
         """Return the metric that a row names for its value. Raises ValueError for one of unknown direction."""
-        metric = name_metric(row.cells.get(column, ""))
+        written = row.cells.get(column, "")
+        metric = name_metric(written)
         better = find_direction(metric)
         if better is None:
             raise ValueError(f"{metric or 'no metric'}: unknown whether a larger value is better")
-        percent = each.percent or (bool(BOUNDED.fullmatch(metric)) and number > 1)
-        return Measured(each.column, metric, better, percent)
-
-    def _to_value(self, text: str) -> Any:
-        """Return a setting as a number if it is one, else as text."""
-        try:
-            number = self._parse(text)
-        except ValueError:
-            return str(text)
-        if number is None or not number.is_finite():
-            return str(text)
-        whole = number == int(number) and "." not in text and abs(number) < 2**53
-        return int(number) if whole else float(number)
+        marked = each.percent or bool(PERCENT.search(written))
+        guessed = not marked and metric in each.in_percent
+        return replace(
+            each, metric=metric, higher_is_better=better, percent=marked or guessed, guessed=guessed
+        )

@@ -29,13 +29,19 @@ PERCENT = re.compile(r"\s*[(\[]?\s*(%|in %|percent)\s*[)\]]?\s*$", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Measured:
-    """A column of numbers: the metric, its direction, whether it is in percent, and the data set if it is of one."""
+    """A column of numbers: the metric, its direction, whether it is in percent, and the data set if it is of one.
+
+    `guessed` says that only numbers above 1 told the percent. A column of several metrics has no `metric` of its own,
+    and `in_percent` names those in percent.
+    """
 
     column: str
     metric: str
     higher_is_better: bool
     percent: bool
     dataset: str | None = None
+    guessed: bool = False
+    in_percent: frozenset[str] = frozenset()
 
 
 def find_column(header: Sequence[str], role: str) -> str | None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from harness import DataError, UnreadRow
 from harness_importers.csv_rows import Row, peek_header, read_rows
+from harness_importers.table_cells import NumberText
 
 PARQUET, EXCEL = (".parquet", ".pq"), (".xlsx", ".xlsm")
-
-
-class NumberText(str):
-    """A number that a file holds as such, as text with a decimal point, whatever marks its texts use."""
 
 
 def read_table(
@@ -66,13 +63,19 @@ def _read_parquet(file: Path) -> tuple[list[str], Iterator[Row | UnreadRow]]:
     header = _check_header(file, table.column_names)
     # numpy's numbers have as many digits as their precision; as Python's, 0.9 of 32 bits would become 0.8999999761581421
     columns = [
-        column.to_numpy() if str(column.type) in ("float", "halffloat") else column.to_pylist()
+        _list_short(column) if str(column.type) in ("float", "halffloat") else column.to_pylist()
         for column in table.columns
     ]
     cells = zip(*columns, strict=True)
     return header, (
         Row(n, dict(zip(header, map(_to_text, row), strict=True))) for n, row in enumerate(cells, 1)
     )
+
+
+def _list_short(column: Any) -> list[Any]:
+    """Return numbers of 32 or 16 bits as numpy has them, None for those that are missing: numpy would make them NaN."""
+    missing = column.is_null().to_pylist()
+    return [None if no else value for value, no in zip(column.to_numpy(), missing, strict=True)]
 
 
 def _read_excel(file: Path, sheet: str | None) -> tuple[list[str], Iterator[Row | UnreadRow]]:
@@ -89,16 +92,55 @@ def _read_excel(file: Path, sheet: str | None) -> tuple[list[str], Iterator[Row 
         raise DataError(f"{file}: it has sheets {', '.join(names)}; say which: --as 'table?sheet={names[0]}'")
     if sheet is not None and sheet not in names:
         raise DataError(f"{file}: no sheet {sheet!r}, it has {', '.join(names)}")
-    rows = enumerate(book[sheet or names[0]].iter_rows(values_only=True), start=1)
-    filled = ((n, row) for n, row in rows if any(value is not None for value in row))
+    rows = enumerate(book[sheet or names[0]].iter_rows(), start=1)
+    filled = ((n, row) for n, row in rows if any(cell.value is not None for cell in row))
     first = next(filled, None)
     if first is None:
         raise DataError(f"{file}: an empty sheet, expected a table")
-    header = _check_header(file, [_to_text(value) for value in first[1]])
-    return header, (
-        Row(n, {name: _to_text(v) for name, v in zip(header, row, strict=False) if name})
-        for n, row in chain(filled)
-    )
+    header = _check_header(file, [_to_text(cell.value) for cell in first[1]])
+    return header, _read_cells(file, sheet or names[0], header, filled)
+
+
+def _read_cells(
+    file: Path, sheet: str, header: Sequence[str], rows: Iterator[tuple[int, Any]]
+) -> Iterator[Row | UnreadRow]:
+    """Yield the rows of a sheet, without those that need a formula which the file has no value of."""
+    formulas: set[tuple[int, int]] | None = None
+    for line, row in rows:
+        if formulas is None and any(cell.value is None for cell in row[: len(header)]):
+            formulas = _find_formulas(file, sheet)
+        cells = [
+            (place, name, cell) for place, (name, cell) in enumerate(zip(header, row, strict=False)) if name
+        ]
+        open_ones = [
+            name for place, name, cell in cells if cell.value is None and (line, place) in (formulas or ())
+        ]
+        if open_ones:  # a program wrote the formula without computing it
+            reason = f"{open_ones[0]}: a formula without its value: open the file in a spreadsheet program and save it"
+            yield UnreadRow(reason, line)
+        else:
+            yield Row(line, {name: _show_cell(cell) for _, name, cell in cells})
+
+
+def _find_formulas(file: Path, sheet: str) -> set[tuple[int, int]]:
+    """Return the rows, counted from 1, and columns, counted from 0, of a sheet's formulas."""
+    import openpyxl
+
+    rows = openpyxl.load_workbook(file, read_only=True)[sheet].iter_rows()
+    return {
+        (line, place)
+        for line, row in enumerate(rows, start=1)
+        for place, cell in enumerate(row)
+        if cell.data_type == "f"
+    }
+
+
+def _show_cell(cell: Any) -> str:
+    """Return a cell of an Excel sheet as text; a number that the sheet shows in percent with its `%`."""
+    text, value = _to_text(cell.value), cell.value
+    if isinstance(value, bool) or not isinstance(value, int | float) or "%" not in str(cell.number_format):
+        return text
+    return NumberText(format(Decimal(text).scaleb(2), "f") + "%")
 
 
 def _check_header(file: Path, names: Sequence[str]) -> list[str]:

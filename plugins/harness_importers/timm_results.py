@@ -7,7 +7,7 @@ top-5 in percent for each model, with input size, crop and interpolation.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +17,8 @@ from harness_importers.csv_rows import Row, peek_header, read_rows
 from harness_importers.numbers import parse_number, plain_texts, to_fraction
 
 COLUMNS = ("model", "top1", "top5")
+ROUNDED = Decimal("0.01")
+"""By how much an accuracy and its error, each rounded, may miss 100 %."""
 
 DATASETS = {
     "imagenet": "imagenet",
@@ -32,6 +34,9 @@ DATASETS = {
 }
 """The data sets of the files `results-….csv`, by that part of their names; `clean` are ImageNet's own images of the
 same 200 classes."""
+
+AXES = ("img_size", "crop_pct")
+"""What tells rows of one model apart."""
 
 SETTINGS = ("img_size", "crop_pct", "interpolation", "param_count")
 SOURCE = "https://github.com/huggingface/pytorch-image-models"
@@ -78,12 +83,25 @@ class TimmResults:
 
     def _read(self, dataset: str, rows: list[Row | UnreadRow]) -> Iterator[ImportedResult | UnreadRow]:
         # a model that was evaluated at several sizes has a row for each; all others are told apart by name
-        often = Counter(row.cells["model"] for row in rows if isinstance(row, Row))
+        places = {(row.cells["model"], *map(row.cells.get, AXES)) for row in rows if isinstance(row, Row)}
+        often = Counter(model for model, *_ in places)
         for row in rows:
             if isinstance(row, UnreadRow):
                 yield row
             else:
                 yield _read_model(dataset, row, often[row.cells["model"]] > 1)
+
+
+def _find_misfit(cells: Mapping[str, str], numbers: Mapping[str, Decimal]) -> str | None:
+    """Return which accuracy and error are no 100 % together, as fractions and shifted columns are not."""
+    for name, number in numbers.items():
+        try:
+            error = parse_number(cells.get(f"{name}_err", ""))
+        except ValueError:
+            error = None
+        if error is not None and not abs(number + error - 100) <= ROUNDED:
+            return f"{name} {number} and {name}_err {error}: expected percentages that sum to 100"
+    return None
 
 
 def _read_model(dataset: str, row: Row, several: bool) -> ImportedResult | UnreadRow:
@@ -111,9 +129,9 @@ def _read_model(dataset: str, row: Row, several: bool) -> ImportedResult | Unrea
             numbers[name] = number
     if "top1" not in numbers:
         return UnreadRow("no number in the column 'top1'", row.line)
-    axes: dict[str, Any] = (
-        {k: settings[k] for k in ("img_size", "crop_pct") if k in settings} if several else {}
-    )
+    if problem := _find_misfit(cells, numbers):
+        return UnreadRow(problem, row.line)
+    axes: dict[str, Any] = {k: settings[k] for k in AXES if k in settings} if several else {}
     return ImportedResult(
         protocol=ImportedPart("classification", "classification"),
         model=ImportedPart("timm", cells["model"], {"name": cells["model"]}),

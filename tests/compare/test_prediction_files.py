@@ -1,7 +1,10 @@
 """Predictions written to every kind of file and imported again: the numbers of the model's own run, to the last bit."""
 
 import json
+import re
 import tempfile
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -302,3 +305,102 @@ def test_faults_of_arrays(tmp_path):
         read(tmp_path / "m.xlsx")
     with pytest.raises(OptionError, match="logits and probabilities are both named"):
         PredictionFiles(logits="a", probabilities="b")
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ([Decimal("1.5"), Decimal("1.0")], "row 1: prediction 1.5 is not a whole number"),
+        ([[0], [1]], "row 1: prediction [0]: expected a class"),
+        ([{"a": 1}, {"a": 0}], "row 1: prediction {'a': 1}: expected a class"),
+        ([b"0", b"cat"], "prediction 'cat' is no class|predictions are names, such as"),
+        ([0, 2**40], "row 2: prediction 1099511627776 is no class"),
+        (pa.array([0, 2**64 - 1], pa.uint64()), "row 2: prediction 18446744073709551615 is no class"),
+        (
+            [datetime(2026, 1, 1), datetime(2026, 1, 2)],
+            "row 1: prediction 2026-01-01 00:00:00: expected a class",
+        ),
+    ],
+)
+def test_labels_of_other_types_are_named(column, expected, tmp_path):
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": ["a", "b"], "target": [0, 1], "prediction": column}), file)
+    (found,) = PredictionFiles().read(file)
+    with pytest.raises(DataError, match="|".join(map(re.escape, expected.split("|")))):
+        match_predictions(found, file, None)
+
+
+def test_a_label_with_more_digits_than_a_class_has_is_named(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("id,target,prediction\n1,0,99999999999999999999\n2,1,1\n")
+    (found,) = PredictionFiles().read(file)
+    with pytest.raises(DataError, match=r"line 2: prediction 1e\+20 is no class"):
+        match_predictions(found, file, None)
+
+
+@pytest.mark.parametrize("end", ["csv", "parquet", "npz"])
+def test_one_score_beside_a_predicted_label_is_no_score_of_all_classes(end, tmp_path):
+    file = tmp_path / f"a.{end}"
+    columns = {
+        "id": np.array([1, 2]),
+        "target": np.array([0, 1]),
+        "prediction": np.array([0, 0]),
+        "score": np.array([0.9, 0.8]),
+    }
+    if end == "npz":
+        np.savez(file, **columns)
+    elif end == "csv":
+        pd.DataFrame(columns).to_csv(file, index=False)
+    else:
+        pd.DataFrame(columns).to_parquet(file)
+    assert PredictionFiles.recognise(file)
+    (found,) = PredictionFiles().read(file)
+    assert found.scores is None
+    assert list(map(int, found.labels)) == [0, 0]
+    assert found.remarks == [
+        "'score' was left out: it has one number for each sample, and none for each class"
+    ]
+
+
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_a_table_of_results_is_not_taken_for_predictions(end, tmp_path):
+    file = tmp_path / f"a.{end}"
+    table = pd.DataFrame({"id": [1], "model": ["A"], "dataset": ["x"], "metric": ["top1"], "score": [0.5]})
+    table.to_csv(file, index=False) if end == "csv" else table.to_parquet(file)
+    assert not PredictionFiles.recognise(file)
+
+
+def test_a_model_is_called_by_its_whole_file_name(tmp_path):
+    file = tmp_path / "vit_base_patch16_224.augreg_in21k.csv"
+    file.write_text("id,target,prediction\n1,0,0\n2,1,1\n")
+    (made,) = import_predictions("predictions", PredictionFiles(), [file], Store(tmp_path / "store"), "s")
+    assert made.record.coordinates["model"] == "vit_base_patch16_224.augreg_in21k"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("id,target,prediction\n007,0,0\n2,1,1\n", "utf-8"),
+        ("\n\nid,target,prediction\n007,0,0\n2,1,1\n", "utf-8"),
+        ("id;target;prediction\r\n007;0;0\r\n2;1;1\r\n", "utf-8-sig"),
+        ("id\ttarget\tprediction\n007\t0\t0\n2\t1\t1\n", "utf-16"),
+        ("id, target, prediction\n007, 0, 0\n2, 1, 1\n", "utf-8"),
+        ('"id","target","prediction"\r007,0,0\r2,1,1\r', "utf-8"),
+    ],
+)
+def test_csv_files_of_any_program_are_read_as_text(text, encoding, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_bytes(text.encode(encoding))
+    assert PredictionFiles.recognise(file)
+    (found,) = PredictionFiles().read(file)
+    assert (found.ids, found.targets, found.labels) == (["007", "2"], ["0", "1"], ["0", "1"])
+
+
+def test_a_file_without_predictions_says_what_it_has(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("id,answer\n1,cat\n")
+    assert not PredictionFiles.recognise(file)
+    with pytest.raises(
+        DataError, match="no column of predicted labels, logits or probabilities among id, answer: name it"
+    ):
+        PredictionFiles().read(file)

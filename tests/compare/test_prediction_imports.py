@@ -30,7 +30,7 @@ def fetch(path, store, suite="own", options=None, **asked):
         NamedImporter("predictions", importer), [path], store, suite, PredictionsRequest(**asked)
     )
     plan = store.manifest(suite)
-    name = asked.get("model", path.name.partition(".")[0])
+    name = asked.get("model", path.stem)
     cells = [c for c in plan["cells"] if c["at"]["model"] == name and c["at"]["seed"] == asked.get("seed", 0)]
     return store.read(cells[0]["id"]), done
 
@@ -158,7 +158,7 @@ REFUSED = {
         r"line 4 \('s9'\): prediction 2, and the largest score is that of class 1 \(1 of 4 samples\)",
     ),
     "two targets": (table(label=TARGETS), r"'target' and 'label' may each be the target: name one with target=…"),
-    "no scores": (table()[["id", "target"]], "holds neither predicted labels nor logits or probabilities"),
+    "no scores": (table()[["id", "target"]], "no column of predicted labels, logits or probabilities among id, target"),
     "no targets": (table().drop(columns="target"), r"no targets: name their column with target=…"),
     "one class": (table()[["id", "target", "logit_ant"]], r"logits of the shape \(4, 1\)"),
     "no rows": ("id,target,prediction\n", "no rows"),

@@ -65,11 +65,11 @@ def test_a_file_of_only_bad_rows_is_none(run_import, tmp_path, store):
 
 def test_rows_that_contradict_each_other_are_both_left_out(run_import, tmp_path, store):
     file = tmp_path / "results-imagenet.csv"
-    row = "a,{},50,60,40,1,224,0.9,x\n"
-    file.write_text(HEADER + row.format("50.0") + "b,60,40,70,30,1,224,0.9,x\n" + row.format("50.1"))
+    row = "a,{},{},60,40,1,224,0.9,x\n"
+    file.write_text(HEADER + row.format(50.0, 50) + "b,60,40,70,30,1,224,0.9,x\n" + row.format(50.1, 49.9))
     status, _, errors = run_import(file)
     assert status == 1
-    what = "classification · a · imagenet · img_size 224 · crop_pct 0.9"
+    what = "classification · a · imagenet"
     assert errors == f"left out: {file}: line 2 and line 4: {what} with different numbers\n"
     assert [r.coordinates["model"] for r in store.records()] == ["b"]
 
@@ -79,7 +79,7 @@ def test_equal_rows_count_once(run_import, tmp_path, store):
     file.write_text(HEADER + "a,50.0,50,60,40,1,224,0.9,x\n" * 2)
     status, out, _ = run_import(file)
     assert status == 0
-    assert "1 records imported, 1 were there already" in out
+    assert "1 records imported, 0 were there already" in out
 
 
 def test_a_file_that_cant_be_read_stops_all(run_import, tmp_path, store, data):
@@ -122,3 +122,46 @@ def test_bad_cells_of_robustbench(run_import, tmp_path, data):
         "line 4: no name in the first column, expected a model and 2 accuracies",
         "line 5: 2 cells, expected a model and 2 accuracies",
     ]
+
+
+@pytest.mark.parametrize("row", ["b,0.875,0.125,0.968,0.032", "b,87.5,96.8,12.5,3.2"])
+def test_accuracies_that_do_not_fit_their_errors_are_named(run_import, tmp_path, store, row):
+    """As in a file of fractions, or with columns in another order than its header says."""
+    file = tmp_path / "results-imagenet.csv"
+    file.write_text(HEADER + f"a,50,50,60,40,1,224,0.9,x\n{row},1,224,0.9,x\n")
+    status, _, errors = run_import(file)
+    assert status == 1
+    assert "line 3: top1 " in errors
+    assert "expected percentages that sum to 100" in errors
+    assert {r.coordinates["model"] for r in store.records()} == {"a"}
+
+
+def test_a_row_that_stands_twice_is_that_of_a_model_with_one_size(run_import, tmp_path, store):
+    file = tmp_path / "results-imagenet.csv"
+    file.write_text(HEADER + "a,50,50,60,40,1,224,0.9,x\n" * 2)
+    assert run_import(file)[0] == 0
+    (record,) = store.records()
+    assert "img_size" not in record.coordinates
+
+
+@pytest.mark.parametrize("metric", ["acc1", "lp_acc1", "image_retrieval_recall@5"])
+def test_percentages_are_not_clip_benchmarks(run_import, tmp_path, store, metric):
+    """It writes fractions: 91.2 would stand beside them a hundred times as large."""
+    file = tmp_path / "a.json"
+    content = {"dataset": "x", "model": "m", "pretrained": "p", "task": "t", "metrics": {metric: 91.2}}
+    file.write_text(json.dumps(content))
+    status, _, errors = run_import(file)
+    assert status == 2
+    assert f"metrics.{metric}: expected a fraction, found 91.2" in errors
+    assert not store.path.exists()
+
+
+def test_what_was_assumed_of_a_number_is_said(run_import, tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text(
+        "model,dataset,top1\na,x,76.1\na,y,0.4\n" + "".join(f"m{n},y,0.{n + 1}\n" for n in range(30))
+    )
+    out = run_import(file)[1]
+    assert "note: a on y: top1: 0.4 was read as a percentage, as others of it are\n" in out
+    assert out.count("note: ") == 21
+    assert "note: … and 11 more, which the records hold\n" in out

@@ -41,7 +41,7 @@ model-index:
     - {type: accuracy, value: high}
   - task: {type: text-classification}
     dataset: {name: Text, type: text}
-    metrics: [{type: accuracy, value: 81.25}, {type: f1, value: "79.5%"}, {type: f1, value: 0.7, name: F1 macro}]
+    metrics: [{type: accuracy, value: 81.25}, {type: f1, value: "79.5%"}, {type: f1, value: 70, name: F1 macro}]
 ---
 # my-net
 """
@@ -68,7 +68,7 @@ def test_a_card(run_import, tmp_path, store):
     assert cifar.units == {"accuracy": "fraction"}
     assert (cifar.coordinates["protocol"], cifar.coordinates["split"]) == ("image-classification", "test")
     assert cifar.notes["as written"] == {"accuracy": "0.9310", "loss": "0.21"}
-    assert cifar.notes["verified by the Hub"] is True
+    assert cifar.notes["verified by the Hub"] == ["accuracy"]
     assert cifar.provenance["imported"]["source"] == "https://example.org/board"
     assert found["Speech"].metrics == {"wer": 12.3}
     assert found["Speech"].notes == {"wer: deviation": "1.2", "as written": {"wer": "12.30"}}
@@ -84,6 +84,80 @@ def test_a_second_value_is_named(run_import, tmp_path):
         "line 30: my-net: Speech: wer: a second value, 13, beside 12.3"
         in run_import(write(tmp_path, card))[2]
     )
+
+
+# https://huggingface.co/BEE-spoke-data/smol_llama-220M-GQA, some of its results
+LEADERBOARD = (
+    """---
+model-index:
+- name: smol_llama-220M-GQA
+  results:
+"""
+    + "".join(
+        f"""  - task:
+      type: text-generation
+    dataset:
+      name: {name}
+      type: {kind}
+    metrics:
+    - type: {metric}
+      value: {value}
+    source:
+      url: https://huggingface.co/spaces/{board}?query=BEE-spoke-data/smol_llama-220M-GQA
+"""
+        for name, kind, metric, value, board in (
+            ("Winogrande (5-shot)", "winogrande", "acc", "50.99", "HuggingFaceH4/open_llm_leaderboard"),
+            ("GSM8k (5-shot)", "gsm8k", "acc", "0.68", "HuggingFaceH4/open_llm_leaderboard"),
+            ("BBH (3-Shot)", "BBH", "acc_norm", "3.04", "open-llm-leaderboard/open_llm_leaderboard"),
+            (
+                "GPQA (0-shot)",
+                "Idavidrein/gpqa",
+                "acc_norm",
+                "0.78",
+                "open-llm-leaderboard/open_llm_leaderboard",
+            ),
+        )
+    )
+    + "---\n"
+)
+
+
+def test_small_numbers_of_a_leaderboard_in_percent_are_in_percent(run_import, tmp_path, store):
+    assert run_import(write(tmp_path, LEADERBOARD))[0] == 0
+    found = {r.coordinates["dataset"]: r for r in store.records()}
+    assert found["GSM8k (5-shot)"].metrics == {"acc": 0.0068}
+    assert found["GPQA (0-shot)"].metrics == {"acc_norm": 0.0078}
+    assert found["GSM8k (5-shot)"].remarks == ["acc: 0.68 was read as a percentage"]
+
+
+def test_fractions_of_one_source_stay_fractions_beside_percentages_of_another(run_import, tmp_path, store):
+    card = LEADERBOARD.replace("3.04", "0.0304")
+    assert run_import(write(tmp_path, card))[0] == 0
+    found = {r.coordinates["dataset"]: r.metrics for r in store.records()}
+    assert found["GPQA (0-shot)"] == {"acc_norm": 0.78}
+    assert found["GSM8k (5-shot)"] == {"acc": 0.0068}
+
+
+def test_a_small_number_beside_percentages_of_no_source_is_asked_about(run_import, tmp_path, store):
+    card = "".join(
+        line for line in LEADERBOARD.splitlines(True) if "source:" not in line and "url:" not in line
+    )
+    status, _, errors = run_import(write(tmp_path, card))
+    assert status == 1
+    assert "GSM8k (5-shot): acc: 0.68, a fraction or a percentage? others of the card are above 1" in errors
+    assert {r.coordinates["dataset"] for r in store.records()} == {"Winogrande (5-shot)", "BBH (3-Shot)"}
+
+
+def test_a_top_5_accuracy_is_not_called_accuracy(run_import, tmp_path, store):
+    metrics = "[{type: accuracy, name: Top-5 accuracy, value: 0.93}, {type: accuracy, name: Top-1 accuracy, value: 0.76}]"
+    card = "---\nmodel-index:\n- name: m\n  results:\n  - task: {type: t}\n    dataset: {name: x, type: x}\n    metrics: "
+    assert run_import(write(tmp_path, f"{card}{metrics}\n---\n"))[0] == 0
+    alone = card.replace("name: m", "name: n") + metrics.split("},")[0] + "}]\n---\n"
+    assert run_import(write(tmp_path, alone))[0] == 0
+    assert {r.coordinates["model"]: r.metrics for r in store.records()} == {
+        "m": {"Top-5 accuracy": 0.93, "Top-1 accuracy": 0.76},
+        "n": {"Top-5 accuracy": 0.93},
+    }
 
 
 @pytest.mark.parametrize(
