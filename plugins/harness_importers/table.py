@@ -142,9 +142,14 @@ class PlainTable:
             roles = {role: name for role, name in roles.items() if role not in ("metric", "value")}
         for role in ("model", "dataset"):
             if role not in roles and not self.fixed[role] and not (role == "dataset" and lists["datasets"]):
+                wide = (
+                    "; columns that are data sets: --as 'table?datasets=COLUMN,COLUMN&metric_is=top1'"
+                    if role == "dataset"
+                    else ""
+                )
                 raise ValueError(
                     f"no column of the {role} among {', '.join(filter(None, header))}; name it, as in "
-                    f"--as 'table?{role}=COLUMN', or say it of all rows: --as 'table?{role}_is=NAME'"
+                    f"--as 'table?{role}=COLUMN', or say it of all rows: --as 'table?{role}_is=NAME'{wide}"
                 )
         return roles, lists
 
