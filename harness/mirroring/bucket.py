@@ -196,7 +196,7 @@ def open_bucket(url: str) -> Bucket:
     """
     try:
         from obstore.exceptions import BaseError
-        from obstore.store import LocalStore, MemoryStore, from_url
+        from obstore.store import HTTPStore, LocalStore, MemoryStore, from_url
     except ImportError:
         raise Unavailable(f"{url}: needs the package obstore: pip install 'vision-harness[remote]'") from None
     scheme = urlsplit(url).scheme
@@ -209,7 +209,9 @@ def open_bucket(url: str) -> Bucket:
                 raise BucketError(f"{url}: no folder {folder.parent}")
             return Bucket(url, LocalStore(folder, mkdir=True))
         plain = any(os.environ.get(name, "").startswith("http://") for name in ENDPOINTS) or scheme == "http"
-        store = from_url(
+        # `from_url` takes the web addresses of Amazon's and others' buckets for those of buckets, and asks for keys
+        web = scheme in ("http", "https")
+        store: Any = (HTTPStore.from_url if web else from_url)(
             url,
             client_options={"allow_http": plain, "connect_timeout": CONNECT_TIMEOUT, "timeout": TIMEOUT},
             retry_config={"max_retries": RETRIES, "retry_timeout": RETRY_FOR},
