@@ -37,6 +37,7 @@ class Server:
     def __init__(self, folder):
         self.folder, self.asked, self.failing = folder, [], 0
         self.ranges = self.etags = True
+        self.absent = 404, b""
         own = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,7 +50,7 @@ class Server:
                     own.failing -= 1
                     return self.reply(503, b"")
                 if not path.is_file():
-                    return self.reply(404, b"")
+                    return self.reply(*own.absent)
                 data = path.read_bytes()
                 etag = {"ETag": f'"{hashlib.md5(data).hexdigest()}"'} if own.etags else {}
                 wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
@@ -267,7 +268,40 @@ def test_missing_shards_and_places(server, pattern, data):
     assert "no <split>/nshards.txt there" in WebDataset(f"{server.url}/elsewhere").unavailable()
     assert "no such file there" in WebDataset(f"{server.url}/elsewhere/{{0..3}}.tar").unavailable()
     (data / "test" / "nshards.txt").write_text("many")
-    assert "nshards.txt: expected the number of shards, found 'many'" in WebDataset(server.url).unavailable()
+    assert (
+        "nshards.txt: expected the number of shards, at most 100,000, found 'many'"
+        in WebDataset(server.url).unavailable()
+    )
+
+
+@pytest.mark.parametrize("where", ["/test/shard-{000000..000002}.tar", ""])
+@pytest.mark.parametrize("absent", [(403, b"no"), (200, b" <!DOCTYPE html><p>not here"), (404, b"")])
+def test_what_servers_answer_for_what_is_not_there(server, data, absent, where):
+    """Buckets whose names may not be listed refuse it, and some sites have a page for it."""
+    (data / "zeroshot_classification_templates.txt").unlink()
+    server.absent = absent
+    found = WebDataset(server.url + where)
+    assert found.unavailable() is None
+    same(found.load("test"), load("webdataset", data))
+    assert found.load("test").templates is None
+    told = [text for text in found.remarks if "counts as absent" in text]
+    assert len(told) == (absent[0] == 403)
+    assert all("zeroshot_classification_templates.txt" in text for text in told)
+    assert not any("classnames.txt" in text for text in told)
+
+
+def test_a_server_that_refuses_everything_is_told(server):
+    server.absent = 403, b"no"
+    assert "access is refused (403 Forbidden)" in WebDataset(f"{server.url}/elsewhere").unavailable()
+    assert "access is refused (403 Forbidden)" in WebDataset(f"{server.url}/elsewhere/0.tar").unavailable()
+
+
+@pytest.mark.parametrize("count", ["99999999999", "9" * 5000, "<p>" + "x" * 5000])
+def test_a_count_that_can_be_none(server, data, count):
+    (data / "test" / "nshards.txt").write_text(count)
+    said = WebDataset(server.url).unavailable()
+    assert "nshards.txt: expected the number of shards, at most 100,000, found '" in said
+    assert len(said) < 200
 
 
 def test_a_server_that_is_gone_is_told(server, pattern, monkeypatch):
