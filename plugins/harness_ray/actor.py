@@ -71,9 +71,10 @@ class CellActor:
         self._own_store: Path | None = None
 
     def listen(self) -> Iterator[list[bytes]]:
-        """Yield pickled lists of events for as long as the actor lives."""
-        place = {"host": socket.gethostname(), "pid": os.getpid()}
-        yield [pickle.dumps([(PLACED, "", place)])]
+        """Yield lists of packed messages for as long as the actor lives."""
+        from harness.running.executors.channel import pack_message
+
+        yield [pack_message(PLACED, host=socket.gethostname(), pid=os.getpid())]
         yield from self._outbox.batches()
 
     def begin(self, setup: bytes) -> None:
@@ -104,9 +105,9 @@ class CellActor:
             return None
 
     def _fail(self, reason: str) -> None:
-        from harness.running.executors.channel import TROUBLE
+        from harness.running.executors.channel import TROUBLE, pack_message
 
-        self._outbox.put(pickle.dumps([(TROUBLE, "", {"reason": reason})]))
+        self._outbox.put(pack_message(TROUBLE, reason=reason))
         self.close()
 
     def _serve(self, packed: bytes) -> None:

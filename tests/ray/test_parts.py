@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 import time
 from dataclasses import replace
@@ -12,10 +13,10 @@ import pytest
 
 from harness.errors import HarnessError, PluginBroken, StoreError
 from harness.records.store import Store
-from harness.running.executors.channel import RECORD
+from harness.running.executors.channel import RECORD, TROUBLE, unpack_events
 from harness.running.runner import Executors
 from harness.running.worker import RunSettings
-from harness_ray.actor import TOGETHER, Outbox
+from harness_ray.actor import PLACED, TOGETHER, CellActor, Outbox
 from harness_ray.carried_files import settle_events, take_files
 from harness_ray.cluster import Share, count_room
 from harness_ray.deaths import explain_error
@@ -138,3 +139,15 @@ def test_deaths_are_told_in_one_line() -> None:
     assert "is not installed for Ray's workers" in explain_error(
         RuntimeError("ModuleNotFoundError: No module named 'harness_ray'")
     )
+
+
+def test_what_an_actor_says_itself_is_read_as_what_its_sender_sends() -> None:
+    actor = CellActor()
+    said = actor.listen()
+    ((name, id, facts),) = unpack_events(next(said)[0])
+    assert (name, id, facts["pid"]) == (PLACED, "", os.getpid())
+    actor.warm(b"nothing that can be unpacked")
+    ((name, id, facts),) = unpack_events(next(said)[0])
+    assert (name, id) == (TROUBLE, "")
+    assert facts["reason"].startswith("it can't take in its cells")
+    assert list(said) == []
