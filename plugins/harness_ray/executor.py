@@ -13,7 +13,7 @@ from harness.running.claims import Claims
 from harness.running.executors.chunks import make_chunks, spread_chunks
 from harness.running.executors.dispatcher import Dispatcher
 from harness.running.executors.processes import check_installed
-from harness.running.worker import RunSettings
+from harness.running.worker import RunSettings, open_claims
 from harness_ray.cluster import (
     Share,
     connect,
@@ -85,7 +85,7 @@ class Ray:
         setup = make_setup(replace(settings, device=device, threads=threads, cell_timeout=None), self.shared)
         if self._started is None or (self._started[0].setup, self._started[0].count) != (setup, count):
             self._end_actors()
-            self._claims = Claims(Store(setup.settings.store), settings.fresh)
+            self._claims = open_claims(setup.settings)
             place = ActorPlace(count, setup, share, self._claims, threads)
             self._started = (place, Dispatcher(place, tries=self.retries + 1))
         since = Store(settings.store).read_clock()
