@@ -30,6 +30,7 @@ OWN = {
     **dict.fromkeys(("signal", "requeue", "no-requeue"), "the executor needs it"),
     **dict.fromkeys(("wait", "W"), "give wait="),
     **dict.fromkeys(("ntasks", "n", "nodes", "N"), "a job runs on one node"),
+    **dict.fromkeys(("clusters", "cluster", "M"), "set SLURM_CLUSTERS, which squeue reads as well"),
     **dict.fromkeys(("parsable", "wrap", "test-only", "chdir", "D"), "the executor needs it"),
 }
 """Arguments of `sbatch` that `extra` can't hold, and what to do instead."""
