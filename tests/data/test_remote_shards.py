@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import shutil
+import subprocess
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -339,7 +340,7 @@ def test_a_damaged_index_is_made_again(tmp_path, data, server, pattern):
     assert len(kept) == 3
     for n, path in enumerate(kept):
         path.write_text(
-            ["{", '{"version": 1, "members": [["a", "b", 3]]}', '{"version": 0, "members": []}'][n]
+            ["{", '{"version": 2, "members": [["a", "b", 3]]}', '{"version": 0, "members": []}'][n]
         )
     same(load("webdataset", pattern), load("webdataset", data))
 
@@ -457,3 +458,38 @@ def _starting_small(least):
         self._window = least
 
     return make
+
+
+def test_hard_links_are_the_files_that_they_stand_for(data, server, pattern):
+    """As GNU tar packs a file with two names; a link to what is not there is nothing."""
+    with tarfile.open(data / "test" / "1.tar", "a") as tar:
+        for extension in ("png", "cls", "txt"):
+            link = tarfile.TarInfo(f"dir/again.{extension}")
+            link.type, link.linkname = tarfile.LNKTYPE, f"dir/s13.{extension}"
+            tar.addfile(link)
+        lost = tarfile.TarInfo("dir/s13.webp")
+        lost.type, lost.linkname = tarfile.LNKTYPE, "dir/nowhere.webp"
+        tar.addfile(lost)
+    shutil.copy(data / "test" / "1.tar", data / "test" / "shard-000001.tar")
+    local, remote = load("webdataset", data), load("webdataset", pattern)
+    same(local, remote)
+    first, again = (list(local.ids).index(f"1/dir/{key}") for key in ("s13", "again"))
+    assert len(local) == 16
+    assert local[again].image.data == local[first].image.data
+    assert (local[again].label, local[again].text) == (local[first].label, local[first].text)
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
+@pytest.mark.parametrize("form", ["gnu", "pax"])
+def test_a_file_in_pieces_is_refused(tmp_path, form):
+    with (tmp_path / "a.png").open("wb") as file:
+        file.write(encoded(0))
+        file.truncate(1 << 20)
+    shard = tmp_path / "0.tar"
+    packed = subprocess.run(
+        ["tar", "-C", tmp_path, f"--format={form}", "-cSf", shard, "a.png"], capture_output=True, check=False
+    )
+    if packed.returncode or shard.stat().st_size > 1 << 19:
+        pytest.skip("this tar or file system has no files in pieces")
+    with pytest.raises(DataError, match=r"0\.tar: 'a\.png' is stored in pieces: pack it without --sparse"):
+        index_shard(shard)
