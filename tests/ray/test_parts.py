@@ -87,6 +87,8 @@ def test_a_node_with_the_token_has_the_same_files(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARNESS_CACHE", "cache")
     monkeypatch.setenv("HARNESS_DATA_ROOT", "data")
+    monkeypatch.setenv("HARNESS_TRUST_MTIME", "1")
+    monkeypatch.delenv("HARNESS_MAX_PIXELS", raising=False)
     (tmp_path / "store").mkdir()
     setup = make_setup(RunSettings(Path("store")), None)
     assert setup.settings.store == tmp_path / "store"
@@ -100,7 +102,10 @@ def test_a_node_with_the_token_has_the_same_files(tmp_path: Path, monkeypatch: p
         "HARNESS_DATA_ROOT": str(tmp_path / "data"),
     }
     assert not offered.is_shared()
+    monkeypatch.delenv("HARNESS_TRUST_MTIME")  # as the daemons of a cluster have it
+    monkeypatch.setenv("HARNESS_MAX_PIXELS", "1")
     assert enter(offered, tmp_path / "own").store == tmp_path / "own"
+    assert (os.environ.get("HARNESS_TRUST_MTIME"), os.environ.get("HARNESS_MAX_PIXELS")) == ("1", None)
     assert replace(offered, shared=True).is_shared()
     assert list((tmp_path / "store").iterdir()) == []
 
