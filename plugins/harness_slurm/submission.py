@@ -24,6 +24,7 @@ OWN = {
     **dict.fromkeys(("time", "t"), "give minutes="),
     **dict.fromkeys(("cpus-per-task", "c"), "give cpus="),
     "mem": "give memory=",
+    "export": "jobs get this command's environment, which decides what cells give",
     **dict.fromkeys(("gres", "gpus", "G", "gpus-per-node"), "give gpus="),
     **dict.fromkeys(("output", "o", "error", "e", "open-mode"), "logs lie in the store"),
     **dict.fromkeys(("job-name", "J"), "it identifies the job"),

@@ -51,6 +51,10 @@ def test_the_reference_as_it_is_written_on_a_command_line() -> None:
         ("slurm?extra=--array=0-3", "extra can't hold '--array=0-3': jobs and per_job decide it"),
         ("slurm?extra=-p gpu", "extra can't hold '-p': give partition="),
         ("slurm?extra=--signal=USR1@60", "extra can't hold '--signal=USR1@60': the executor needs it"),
+        (
+            "slurm?extra=--export=NONE",
+            "extra can't hold '--export=NONE': jobs get this command's environment",
+        ),
         ("slurm?extra=-M other", "extra can't hold '-M': set SLURM_CLUSTERS, which squeue reads as well"),
         ("slurm?extra=--clusters=other", "extra can't hold '--clusters=other': set SLURM_CLUSTERS"),
         ("slurm?extra=qos=long", "extra must hold arguments of sbatch, as in --qos=long, found 'qos=long'"),
