@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from harness.errors import OptionError, did_you_mean
 
@@ -44,14 +44,15 @@ def check_address(url: str, where: str, schemes: Sequence[str] = WRITABLE) -> st
     has no bucket, or whose kind is not in `schemes`.
     """
     parts = urlsplit(url)
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    split_login = _has_strange_port(parts)
+    shown = f"{parts.scheme}://{'…' if split_login else parts.netloc.rpartition('@')[2] + parts.path}"
     examples = ", ".join(
         f"{scheme}:///folder" if scheme == "file" else f"{scheme}://…/folder" for scheme in schemes[:4]
     )
     if parts.scheme not in schemes or "://" not in url:
         hint = did_you_mean(parts.scheme, schemes) if parts.scheme and "://" in url else ""
         raise OptionError(f"{where} {shown if '://' in url else url}: expected {examples}{hint}")
-    if "@" in parts.netloc:
+    if "@" in parts.netloc or split_login:
         keys = KEYS.get(parts.scheme, "")
         cure = f": set {keys} in the environment" if keys else ""
         raise OptionError(f"{where} {shown}: holds a login, which records and logs would show{cure}")
@@ -65,3 +66,13 @@ def check_address(url: str, where: str, schemes: Sequence[str] = WRITABLE) -> st
     if parts.scheme == "file" and (parts.netloc or len(parts.path) < 2):
         raise OptionError(f"{where} {shown}: expected file:/// and the whole path of a folder")
     return url.rstrip("/")
+
+
+def _has_strange_port(parts: SplitResult) -> bool:
+    """Return whether there is a colon without a port, as in a login whose secret has a slash, which Amazon's may."""
+    if ":" not in parts.netloc or "@" in parts.netloc:
+        return False
+    try:
+        return parts.scheme not in ("http", "https") or (parts.port is None and "[" not in parts.netloc)
+    except ValueError:
+        return True

@@ -39,6 +39,10 @@ class Found:
     tag: str
 
 
+class AccessRefused(BucketError):
+    """A refusal: of the keys, or, without the right to list a bucket, of what is not there."""
+
+
 class Bucket:
     """The objects below an address. Threads may share it; every method raises BucketError if the bucket fails."""
 
@@ -185,7 +189,7 @@ class Bucket:
                 raise BucketError(explain(self.url, error)) from None
         except (BaseError, OSError) as error:
             where = f"{self.url}: writing" if writing and self.url.startswith("file:") else self.url
-            raise BucketError(explain(where, error)) from None
+            raise (AccessRefused if _is_refusal(error) else BucketError)(explain(where, error)) from None
 
 
 @lru_cache(maxsize=64)
@@ -196,7 +200,7 @@ def open_bucket(url: str) -> Bucket:
     """
     try:
         from obstore.exceptions import BaseError
-        from obstore.store import LocalStore, MemoryStore, from_url
+        from obstore.store import HTTPStore, LocalStore, MemoryStore, from_url
     except ImportError:
         raise Unavailable(f"{url}: needs the package obstore: pip install 'vision-harness[remote]'") from None
     scheme = urlsplit(url).scheme
@@ -209,7 +213,9 @@ def open_bucket(url: str) -> Bucket:
                 raise BucketError(f"{url}: no folder {folder.parent}")
             return Bucket(url, LocalStore(folder, mkdir=True))
         plain = any(os.environ.get(name, "").startswith("http://") for name in ENDPOINTS) or scheme == "http"
-        store = from_url(
+        # `from_url` takes the web addresses of Amazon's and others' buckets for those of buckets, and asks for keys
+        web = scheme in ("http", "https")
+        store: Any = (HTTPStore.from_url if web else from_url)(
             url,
             client_options={"allow_http": plain, "connect_timeout": CONNECT_TIMEOUT, "timeout": TIMEOUT},
             retry_config={"max_retries": RETRIES, "retry_timeout": RETRY_FOR},
@@ -221,7 +227,7 @@ def open_bucket(url: str) -> Bucket:
 
 def explain(url: str, error: Exception) -> str:
     """Return in one line what a bucket's failure means; the library's own texts are pages long."""
-    text = str(error).partition("\n\nDebug source")[0]
+    text = _first_part(error)
     whole = str(error)
     keys = KEYS.get(url.partition(":")[0])
     cure = f": check {keys} in the environment" if keys else ""
@@ -234,10 +240,7 @@ def explain(url: str, error: Exception) -> str:
         return f"{url}: answers no range requests, so that its files can't be read in place: download them"
     if _is_missing_bucket(text):
         return f"{url}: there is no such bucket: make it first, or check the name"
-    if re.search(r"status code: 40[13]|PermissionDenied|Unauthenticated", text) or type(error).__name__ in (
-        "PermissionDeniedError",
-        "UnauthenticatedError",
-    ):
+    if _is_refusal(error):
         what = code[1] if code else status[1].strip() if status else ""
         return f"{url}: access is refused{f' ({what})' if what else ''}{cure}"
     if status or code:
@@ -247,6 +250,16 @@ def explain(url: str, error: Exception) -> str:
         tried = f" after {int(tries[1]) + 1} tries" if tries else ""
         return f"{url}: can't be reached{tried}: check the network and the address"
     return f"{url}: {' '.join(text.split())[:200]}"
+
+
+def _is_refusal(error: Exception) -> bool:
+    kinds = ("PermissionDeniedError", "UnauthenticatedError")
+    found = re.search(r"status code: 40[13]|PermissionDenied|Unauthenticated", _first_part(error))
+    return found is not None or type(error).__name__ in kinds
+
+
+def _first_part(error: Exception) -> str:
+    return str(error).partition("\n\nDebug source")[0]
 
 
 @lru_cache(maxsize=1)

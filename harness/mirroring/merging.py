@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from harness.errors import StoreError
 from harness.exchange.merging import MergeResult, merge
 from harness.mirroring.addresses import check_address
 from harness.mirroring.exchange import Done
-from harness.mirroring.mirror import fetch_into
+from harness.mirroring.mirror import Fetched, Mirror
 from harness.records.store import Store
 
 
@@ -29,7 +30,7 @@ def merge_sources(into: str | Path, sources: Sequence[str | Path], tolerance: fl
             _add(merge(store, [Store(source)], tolerance), outcome)
             continue
         merge(store, [], tolerance)  # refuses a tolerance that makes no sense
-        fetched = fetch_into(store, addresses[source], tolerance)
+        fetched = _fetch(store, addresses[source], tolerance)
         outcome.copied += fetched.counts[Done.TAKEN]
         outcome.replaced += fetched.counts[Done.REPLACED]
         outcome.same += fetched.counts[Done.SAME]
@@ -37,6 +38,17 @@ def merge_sources(into: str | Path, sources: Sequence[str | Path], tolerance: fl
         outcome.unreadable += fetched.unreadable
         outcome.notes += fetched.notes
     return outcome
+
+
+def _fetch(store: Store, url: str, tolerance: float) -> Fetched:
+    """Fetch what a bucket has. Raises StoreError for one that is no store's, which a mistyped name makes likely."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and not Path(unquote(parts.path)).is_dir():  # opening it makes it
+        raise StoreError(f"{url}: no such store")
+    fetched = Mirror(store, url, tolerance).fetch()
+    if not sum(fetched.counts.values()) and not fetched.unreadable:
+        raise StoreError(f"{url}: holds no records")
+    return fetched
 
 
 def is_address(given: str | Path) -> bool:

@@ -77,7 +77,13 @@ class RunSettings:
 class Worker:
     """Runs cells one after another; keeps the model and the splits that the next cells share."""
 
-    def __init__(self, settings: RunSettings, tell: Callable[..., None] = lambda *_, **facts: None) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        tell: Callable[..., None] = lambda *_, **facts: None,
+        claims: Claims | None = None,
+    ) -> None:
+        """Prepare a process; `claims` are by default those of the store and its bucket."""
         import torch
 
         if settings.threads:
@@ -92,7 +98,7 @@ class Worker:
         self.cache = FeatureCache(settings.cache, remote=_open_features(settings))
         make_deterministic()
         self.shared = Shared()
-        self.claims = Claims(self.store, settings.fresh, _open_records(settings, self.store))
+        self.claims = open_claims(settings) if claims is None else claims
         self._model: tuple[str, Any] | None = None
         self._splits: OrderedDict[str, tuple[Split, Sequence[str]]] = OrderedDict()
 
@@ -437,6 +443,12 @@ def _open_features(settings: RunSettings) -> RemoteFeatures | None:
     from harness.mirroring.remote_features import RemoteFeatures
 
     return RemoteFeatures(settings.remote)
+
+
+def open_claims(settings: RunSettings) -> Claims:
+    """Return the claims of one worker on the cells of a store, and of its bucket if the run has one."""
+    store = Store(settings.store)
+    return Claims(store, settings.fresh, _open_records(settings, store))
 
 
 def _open_records(settings: RunSettings, store: Store) -> RemoteRecords | None:

@@ -164,8 +164,16 @@ def _pair_confidences(one: Outcome, other: Outcome, limit: Tolerance) -> Iterato
     columns = [side.samples.get(name, []) for side in (one, other) for name in ("prediction", "confidence")]
     if len({len(column) for column in columns}) == 1 and columns[0]:
         same = [(c, d) for a, c, b, d in zip(*columns, strict=True) if a == b]
-        found, expected = max(same, key=lambda pair: abs(pair[0] - pair[1]), default=(0.0, 0.0))
+        found, expected = max(same, key=_apart, default=(0.0, 0.0))
         yield Pair(other.cell.shown, float(found), float(expected), limit.confidence)
+
+
+def _apart(pair: tuple[float, float]) -> float:
+    """Return the difference of two numbers; that to one that is none is the largest."""
+    difference = abs(pair[0] - pair[1])
+    if difference == difference:
+        return difference
+    return 0.0 if pair[0] != pair[0] and pair[1] != pair[1] else math.inf
 
 
 def _pair_losses(one: Outcome, other: Outcome, limit: float) -> Iterator[Pair]:

@@ -7,12 +7,15 @@ from urllib.parse import unquote, urlsplit
 
 from harness import DataError
 from harness_data.remote_shards import RemoteShard, index_all
-from harness_data.shard_addresses import expand_address
+from harness_data.shard_addresses import MOST, expand_address
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 """The names of splits that are looked for at an address, which can't be listed."""
 
 COUNT = "nshards.txt"
+
+WEB_PAGE = ("<!doctype html", "<html")
+"""How a web page begins, with which some servers answer for what is not there."""
 
 
 class RemoteLayout:
@@ -28,6 +31,8 @@ class RemoteLayout:
         self._is_list = address.endswith(".tar")
         self._shards: dict[str, list[RemoteShard]] = {}
         self._texts: dict[str, str | None] = {}
+        self._refused: dict[str, str] = {}
+        """Texts that the server refuses, which count as absent, with what it says."""
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
@@ -40,6 +45,8 @@ class RemoteLayout:
     def explain_missing(self) -> str | None:
         """Return why there is nothing to load, or None."""
         try:
+            if not self.splits and self._refused:
+                return next(iter(self._refused.values()))
             if not self.splits:
                 return (
                     f"{self.address}: no <split>/{COUNT} there (split: {', '.join(SPLITS)}); or give the shards "
@@ -61,8 +68,10 @@ class RemoteLayout:
         if self._is_list:
             return [_open_shard(address) for address in expand_address(self.address)]
         text = " ".join((self._count(split) or "").split())
-        if not text.isdecimal():
-            raise DataError(f"{self.address}/{split}/{COUNT}: expected the number of shards, found '{text}'")
+        if not text.isdecimal() or len(text) > len(str(MOST)) or int(text) > MOST:
+            raise DataError(
+                f"{self.address}/{split}/{COUNT}: expected the number of shards, at most {MOST:,}, found '{text[:40]}'"
+            )
         return [_open_shard(f"{self.address}/{split}/{n}.tar") for n in range(int(text))]
 
     def list_indexed(self, split: str) -> list[RemoteShard]:
@@ -74,9 +83,18 @@ class RemoteLayout:
     def read_text(self, name: str) -> str | None:
         """Return a text beside the shards, else one folder up; None if there is none. Raises DataError."""
         if name not in self._texts:
-            found = (_read_text(folder, name) for folder in self._folders)
+            found = (self._try_text(folder, name) for folder in self._folders)
             self._texts[name] = next((text for text in found if text is not None), None)
         return self._texts[name]
+
+    def _try_text(self, folder: str, name: str) -> str | None:
+        from harness.mirroring.bucket import AccessRefused
+
+        try:
+            return _read_text(folder, name)
+        except AccessRefused as error:  # without the right to list a bucket, for what is not there, too
+            self._refused[name] = str(error)
+            return None
 
     def read_lines(self, name: str) -> list[str] | None:
         """Return the non-blank lines of such a text."""
@@ -92,7 +110,13 @@ class RemoteLayout:
             "what their server calls their version (etag or time), size, and names and sizes of their members"
         )
         said = f"{len(shards)} shards at {self.address} are known by {by}, not by their content"
-        return [said + (f"; of {untagged} the server tells no version" if untagged else "")]
+        remarks = [said + (f"; of {untagged} the server tells no version" if untagged else "")]
+        absent = [name for name in self._refused if self._texts.get(name) is None]
+        if absent:
+            remarks.append(
+                f"the server refuses {', '.join(absent)}, as some do for what is not there: it counts as absent"
+            )
+        return remarks
 
     @cached_property
     def _folders(self) -> list[str]:
@@ -126,14 +150,18 @@ def _open_shard(address: str) -> RemoteShard:
 
 
 def _read_text(folder: str, name: str) -> str | None:
-    from harness.mirroring.bucket import BucketError
+    """Return a text, or None. Raises AccessRefused, or DataError for anything else."""
+    from harness.mirroring.bucket import AccessRefused, BucketError
 
     shard = _open_shard(f"{folder}/{name}")
     try:
         found = shard.bucket.get(shard.key)
+    except AccessRefused:
+        raise
     except BucketError as error:
         raise DataError(str(error)) from None
     try:
-        return None if found is None else found[0].decode("utf-8-sig")
+        text = None if found is None else found[0].decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"{folder}/{name}: is not UTF-8 text") from None
+    return None if text is None or text.lstrip().lower().startswith(WEB_PAGE) else text

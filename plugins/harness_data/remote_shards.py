@@ -31,7 +31,8 @@ LEAST, MOST = 4 << 10, 1 << 20
 TRIES = 3
 """How often a range is asked for; faults of the connection itself are tried again below."""
 
-VERSION = 1
+VERSION = 2
+"""Of the kept indices: 2 knows hard links."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 from harness import DataError
+from harness_data.file_names import escape_file_name
 
 BLOCK = tarfile.BLOCKSIZE
 
@@ -26,15 +27,26 @@ class TarMember:
 def list_tar(file: IO[bytes], where: str) -> list[TarMember]:
     """Return the plain files of an uncompressed tar file, in its order; only headers are read.
 
-    Raises DataError, starting with `where`, if it is not a tar file, or cut short or damaged; OSError.
+    A hard link is the file that it stands for, as after unpacking.
+
+    Raises DataError, starting with `where`, if it is not a tar file, is cut short or damaged, or holds a file in
+    pieces; OSError.
     """
-    members, end = [], 0
+    members, end = list[TarMember](), 0
+    files: dict[str, TarMember] = {}
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 end = info.offset_data + -(-info.size // BLOCK) * BLOCK
+                if info.issparse():  # its size is that of the whole, of which only pieces are there
+                    raise DataError(
+                        f"{where}: '{escape_file_name(info.name)}' is stored in pieces: pack it without --sparse (-S)"
+                    )
                 if info.isfile():
-                    members.append(TarMember(info.name, info.offset_data, info.size))
+                    files[info.name] = TarMember(info.name, info.offset_data, info.size)
+                    members.append(files[info.name])
+                elif info.islnk() and (whole := files.get(info.linkname)) is not None:
+                    members.append(replace(whole, name=info.name))
         file.seek(end)
         mark = file.read(BLOCK)
     except (tarfile.TarError, EOFError) as error:

@@ -71,7 +71,7 @@ class CellActor:
         self._own_store: Path | None = None
 
     def listen(self) -> Iterator[list[bytes]]:
-        """Yield pickled lists of events for as long as the actor lives."""
+        """Yield lists of packed messages for as long as the actor lives."""
         from harness.running.executors.channel import pack_message
 
         yield [pack_message(PLACED, host=socket.gethostname(), pid=os.getpid())]
@@ -120,6 +120,8 @@ class CellActor:
     def _work(self, packed: bytes) -> None:
         from harness.discovery.registry import KINDS, installed
         from harness.errors import HarnessError
+        from harness.records.store import Store
+        from harness.running.claims import Claims
         from harness.running.executors.channel import Sender
         from harness.running.executors.slot_worker import run_cells
         from harness.running.worker import Worker
@@ -132,10 +134,12 @@ class CellActor:
             self._own_store = Path(tempfile.mkdtemp(prefix="harness-ray-"))
         try:
             settings = enter(setup, self._own_store or setup.settings.store)
-            sender = (
-                Sender(self._send) if self._own_store is None else CarryingSender(self._send, self._own_store)
-            )
-            self._worker = worker = Worker(settings, sender)
+            sender, claims = Sender(self._send), None
+            if self._own_store is not None:
+                # the driver has the leases, and puts into a bucket what has travelled: here it is taken away
+                sender = CarryingSender(self._send, self._own_store)
+                claims = Claims(Store(self._own_store), settings.fresh)
+            self._worker = worker = Worker(settings, sender, claims)
         except (HarnessError, OSError) as error:
             self._fail(str(error))
             return

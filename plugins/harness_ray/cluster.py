@@ -46,10 +46,6 @@ def connect(address: str | None, cpus: int | None = None) -> bool:
 
     if ray.is_initialized():
         return False
-    if address is not None and "://" in address:
-        raise HarnessError(
-            f"executor ray: address '{address}': expected HOST:PORT or auto; run the command on a node of the cluster"
-        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # by default workers give way to every other process, and then lose their caches to them all the time
     os.environ.setdefault("RAY_worker_niceness", "0")
@@ -92,6 +88,18 @@ def count_actors(share: Share) -> int:
     import ray
 
     return max(1, count_room([node["Resources"] for node in ray.nodes() if node["Alive"]], share))
+
+
+def check_room(share: Share) -> None:
+    """Raise HarnessError if a cluster that no node will join has no room for a single actor, which would wait for ever."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not count_room(nodes, share):
+        has = Share(*(max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")))
+        raise HarnessError(
+            f"executor ray: a worker needs {share}, and this machine has {has}: ask for less, or give the address of a cluster"
+        )
 
 
 def count_room(nodes: Sequence[Mapping[str, float]], share: Share) -> int:

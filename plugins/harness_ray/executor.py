@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from harness import Cell, Record
-from harness.errors import HarnessError
+from harness.errors import HarnessError, OptionError
 from harness.records.store import Store
 from harness.running.claims import Claims
 from harness.running.executors.chunks import make_chunks, spread_chunks
 from harness.running.executors.dispatcher import Dispatcher
 from harness.running.executors.processes import check_installed
-from harness.running.worker import RunSettings
+from harness.running.worker import RunSettings, open_claims
 from harness_ray.cluster import (
     Share,
+    check_room,
     connect,
     count_actors,
     count_gpus,
@@ -51,16 +52,20 @@ class Ray:
         self.count, self.address, self.gpus, self.cpus = count, address, gpus, cpus
         self.retries, self.shared = retries, shared
         if count is not None and count < 1:
-            raise HarnessError(f"executor ray: count must be at least 1, found {count}")
+            raise OptionError(f"executor ray: count must be at least 1, found {count}")
         if retries < 0:
-            raise HarnessError(f"executor ray: retries must be at least 0, found {retries}")
+            raise OptionError(f"executor ray: retries must be at least 0, found {retries}")
+        if address is not None and (not address.strip() or "://" in address):
+            raise OptionError(
+                f"executor ray: address '{address}': expected HOST:PORT or auto; run the command on a node of the cluster"
+            )
         for name, number in (("cpus", cpus), ("gpus", gpus or 0.0)):
-            if number < 0 or (number > 1 and number != int(number)):
-                raise HarnessError(
+            if not 0 <= number < math.inf or (number > 1 and number != int(number)):
+                raise OptionError(
                     f"executor ray: {name} must be a whole number or a fraction below 1, found {number:g}"
                 )
         if cpus == 0 and not gpus:
-            raise HarnessError("executor ray: cpus must be above 0 where gpus is not, found 0")
+            raise OptionError("executor ray: cpus must be above 0 where gpus is not, found 0")
         self._connected = False
         self._started: tuple[ActorPlace, Dispatcher] | None = None
         self._claims: Claims | None = None
@@ -80,12 +85,14 @@ class Ray:
         if connect(self.address, math.ceil(self.count * self.cpus) if self.count else None):
             self._connected = True
         share, device = self._choose_share(settings.device)
+        if self.address is None and self._connected:
+            check_room(share)
         count = self.count or count_actors(share)
         threads = settings.threads or max(1, int(share.cpus))
         setup = make_setup(replace(settings, device=device, threads=threads, cell_timeout=None), self.shared)
         if self._started is None or (self._started[0].setup, self._started[0].count) != (setup, count):
             self._end_actors()
-            self._claims = Claims(Store(setup.settings.store), settings.fresh)
+            self._claims = open_claims(setup.settings)
             place = ActorPlace(count, setup, share, self._claims, threads)
             self._started = (place, Dispatcher(place, tries=self.retries + 1))
         since = Store(settings.store).read_clock()

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.records.files import TEMPORARY_PREFIX
@@ -14,6 +14,9 @@ from harness.records.paths import DATA_ROOT, cache_dir
 from harness.running.worker import RunSettings
 
 CACHE = "HARNESS_CACHE"
+
+CHOICES = ("HARNESS_TRUST_MTIME", "HARNESS_MAX_PIXELS", "HARNESS_MAX_EVIDENCE")
+"""Variables of the driver that decide what cells give, on any node: a cluster's daemons have an environment of their own."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Setup:
     environment: Mapping[str, str]
     shared: bool | None
     token: Path | None = None
+    choices: Mapping[str, str | None] = field(default_factory=dict)
+    """`CHOICES` as the driver has them; None for one that is not set."""
 
     def is_shared(self) -> bool:
         """Return whether this process sees the driver's store."""
@@ -43,7 +48,8 @@ def make_setup(settings: RunSettings, shared: bool | None) -> Setup:
     if root := os.environ.get(DATA_ROOT):
         environment[DATA_ROOT] = str(Path(root).expanduser().absolute())
     whole = replace(settings, store=settings.store.absolute(), cache=cache)
-    return Setup(whole, Path.cwd(), environment, shared)
+    choices = {name: os.environ.get(name) for name in CHOICES}
+    return Setup(whole, Path.cwd(), environment, shared, choices=choices)
 
 
 @contextmanager
@@ -61,6 +67,11 @@ def enter(setup: Setup, own_store: Path) -> RunSettings:
 
     Without the driver's file system the store is `own_store`, and cache and data are where this node has them.
     """
+    for name, value in setup.choices.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     if not setup.is_shared():
         return replace(setup.settings, store=own_store)
     os.environ.update(setup.environment)

@@ -39,17 +39,24 @@ def list_queue(names: Sequence[str], columns: str) -> str | None:
     """Return what `squeue` says of this user's jobs of these names, ended ones too; None if it can't answer now.
 
     Asked by name: ids are given again where a controller lost its state. Asked with the user, so that
-    the controller sends these jobs only.
+    the controller sends these jobs only. A user's own choice of what `squeue` shows would hide jobs, which then
+    count as gone.
     """
     chosen = ["--user", str(os.getuid()), "--name", ",".join(names)]
     try:
-        done = _call(["squeue", "--noheader", "--array", "--states=all", *chosen, "--Format", columns])
+        done = _call(
+            ["squeue", "--noheader", "--array", "--states=all", *chosen, "--Format", columns], hide="SQUEUE_"
+        )
     except HarnessError:  # it hangs: the controller is away
         return None
     return None if done.returncode else done.stdout
 
 
-def _call(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+def _call(
+    command: Sequence[str], text: str = "", hide: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with a text as its input, and without the variables whose names start with `hide`."""
+    seen = {name: value for name, value in os.environ.items() if not (hide and name.startswith(hide))}
     try:
         # in a session of its own, since the terminal's Ctrl-C must not cut a submission off
         return subprocess.run(
@@ -61,6 +68,7 @@ def _call(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess
             timeout=SILENCE,
             check=False,
             start_new_session=True,
+            env=seen,
         )
     except FileNotFoundError:
         raise HarnessError(f"executor slurm: {find_missing() or command[0] + ' not found'}") from None

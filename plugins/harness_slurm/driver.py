@@ -33,6 +33,9 @@ PAUSE = 0.5
 EVERY, LATER, QUIET = 5.0, 30.0, 300.0
 """Seconds between two looks at the queue: at first, and after so many seconds without any news."""
 
+REST = 300.0
+"""Seconds until another job looks at a cell that a machine without this store is at, which only a bucket's leases tell."""
+
 PASSED_ON = ("cell_started", "cell_progress", "cell_work", "cell_curve", "cell_image", "cell_lost")
 """Events of running cells that this command's listeners hear."""
 
@@ -62,6 +65,8 @@ class Driver:
         """Jobs that died with a cell, of those that are known."""
         self.elsewhere: set[str] = set()
         """Cells that another run was at when it came to their submission."""
+        self._resting: dict[str, tuple[float, str]] = {}
+        """Cells that a job left since others were at them: until when no other job looks, and who they were."""
         self._began: dict[str, float] = {}
         self._told: set[str] = set()
         self._looked = self._news = self._refused = float("-inf")
@@ -146,9 +151,14 @@ class Driver:
         leases = [lease for lease in list_leases(folder) if lease.id in self.left] if self.left else []
         if any(lease.stale for lease in leases):
             clear_leases(folder)  # a job would watch them for minutes before it believes that
-        now = {lease.id: lease.holder for lease in leases if not lease.stale}
+        now = {
+            id: holder
+            for id, (until, holder) in self._resting.items()
+            if id in self.left and time.monotonic() < until
+        }
+        now |= {lease.id: str(lease.holder) for lease in leases if not lease.stale}
         for id in now.keys() - self.elsewhere:
-            self.tell("cell_elsewhere", cell=self.left[id], holder=str(now[id]))
+            self.tell("cell_elsewhere", cell=self.left[id], holder=now[id])
         self.elsewhere = set(now)
 
     def _watch(self) -> Iterator[tuple[Cell, Record]]:
@@ -243,6 +253,8 @@ class Driver:
                 yield cell, record_lost_cell(cell, self.store, decision.failed[id], seconds, self.since)
             else:
                 self.left[id] = cell
+                if self.settings.remote is not None and id in task.account.elsewhere:
+                    self._resting[id] = time.monotonic() + REST, task.account.elsewhere[id]
         self.alone |= set(decision.alone)
         task.cells = {}
 

@@ -19,7 +19,7 @@ from typing import Any
 BEGUN, ENDED, STOPPED, RECORDED = "(begun)", "(ended)", "(stopped)", "(recorded)"
 """Marks of a job's start, of its regular end, and of its end by SIGTERM; and of a cell's record on disk."""
 
-STARTED, LOST = "cell_started", "cell_lost"
+STARTED, LOST, ELSEWHERE = "cell_started", "cell_lost", "cell_elsewhere"
 
 AT_ONCE = (STARTED, "cell_work", RECORDED, BEGUN, ENDED, STOPPED)
 """Events that are written without delay."""
@@ -122,6 +122,8 @@ class Account:
     begun: bool = False
     started: list[str] = field(default_factory=list)
     """Cells that were started, without a record yet; not those of which the job itself has lost the worker."""
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """Cells that others were at when it last looked, and who."""
     recorded: list[str] = field(default_factory=list)
     """Cells whose records the job announced, in all its starts."""
     made: int = 0
@@ -135,12 +137,14 @@ class Account:
 
     def add(self, lines: Iterable[Line]) -> None:
         """Take in lines. A job that Slurm starts again begins a new account, but for its records and deaths."""
-        for name, cell, _ in lines:
+        for name, cell, facts in lines:
+            if name in (STARTED, RECORDED):
+                self.elsewhere.pop(cell, None)
             if name == BEGUN:
                 if self.begun and not self.ended and not self.stopped:
                     self.deaths.update(self.started)
                 self.begun, self.ended, self.stopped = True, False, False
-                self.started, self.made = [], 0
+                self.started, self.made, self.elsewhere = [], 0, {}
             elif name == STARTED and cell not in self.started:
                 self.started.append(cell)
             elif name in (RECORDED, LOST):
@@ -149,6 +153,8 @@ class Account:
                 if name == RECORDED:
                     self.recorded.append(cell)
                     self.made += 1
+            elif name == ELSEWHERE:
+                self.elsewhere[cell] = str(facts.get("holder", ""))
             elif name == ENDED:
                 self.ended = True
             elif name == STOPPED:

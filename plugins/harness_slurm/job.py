@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -37,6 +38,11 @@ JOB = "_".join(os.environ.get(f"SLURM_ARRAY_{name}_ID", "?") for name in ("JOB",
 """The id of this job, for people."""
 
 
+PATIENCE = 240.0
+"""Seconds for which a job watches cells that other machines are at: leases in a bucket go over after three minutes of silence,
+which only the worker that asks can notice. Those in the store are judged by the command that watches."""
+
+
 class JobPlace(ProcessPlace):
     """Worker processes of a job, which messages name with the job and its log."""
 
@@ -52,14 +58,18 @@ class JobPlace(ProcessPlace):
 
 
 class Progress:
-    """What the job has done so far: told to the file of its events, and asked for by its dispatcher."""
+    """What the job has done so far: told to the file of its events, and asked for by its dispatcher.
 
-    def __init__(self, writer: EventWriter) -> None:
-        self.writer = writer
+    `patience` is for how long it stays, in seconds, if others are at all cells that are left.
+    """
+
+    def __init__(self, writer: EventWriter, patience: float = 0.0) -> None:
+        self.writer, self.patience = writer, patience
         self.open: dict[str, Cell] = {}
         """Cells without a record."""
         self.elsewhere: set[str] = set()
         self.started = self.noticed = False
+        self._idle_since: float | None = None
 
     def tell(self, event: str, *, cell: Cell, **facts: Any) -> None:
         """Write an event of a cell; positions are for the command that watches to say."""
@@ -80,11 +90,16 @@ class Progress:
         self.writer.add(RECORDED, cell.id)
 
     def enough(self) -> bool:
-        """Return whether no further cell is to begin: after Slurm's notice, or if others are at all that are left.
+        """Return whether no further cell is to begin: after Slurm's notice, or if others stay at all that are left.
 
         One cell begins in any case, so that jobs with a short limit get on.
         """
-        return (self.noticed and self.started) or self.open.keys() <= self.elsewhere
+        if not self.open.keys() <= self.elsewhere:
+            self._idle_since = None
+            return self.noticed and self.started
+        now = time.monotonic()
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        return self.noticed or now - self._idle_since >= self.patience
 
 
 def main(arguments: list[str]) -> int:
@@ -105,6 +120,7 @@ def main(arguments: list[str]) -> int:
         content = json.loads(folder.cells(number).read_bytes())
         sys.argv = content["command"]  # which records name
         settings = read_settings(content["settings"])
+        progress.patience = 0.0 if settings.remote is None else PATIENCE
         progress.open = {cell.id: cell for cell in read_cells(content)}
         skip_done(progress, settings, content["since"])
         fail_deadly(progress, settings, deaths, content["since"])

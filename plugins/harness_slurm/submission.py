@@ -24,12 +24,14 @@ OWN = {
     **dict.fromkeys(("time", "t"), "give minutes="),
     **dict.fromkeys(("cpus-per-task", "c"), "give cpus="),
     "mem": "give memory=",
+    "export": "jobs get this command's environment, which decides what cells give",
     **dict.fromkeys(("gres", "gpus", "G", "gpus-per-node"), "give gpus="),
     **dict.fromkeys(("output", "o", "error", "e", "open-mode"), "logs lie in the store"),
     **dict.fromkeys(("job-name", "J"), "it identifies the job"),
     **dict.fromkeys(("signal", "requeue", "no-requeue"), "the executor needs it"),
     **dict.fromkeys(("wait", "W"), "give wait="),
     **dict.fromkeys(("ntasks", "n", "nodes", "N"), "a job runs on one node"),
+    **dict.fromkeys(("clusters", "cluster", "M"), "set SLURM_CLUSTERS, which squeue reads as well"),
     **dict.fromkeys(("parsable", "wrap", "test-only", "chdir", "D"), "the executor needs it"),
 }
 """Arguments of `sbatch` that `extra` can't hold, and what to do instead."""

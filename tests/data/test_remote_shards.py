@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import shutil
+import subprocess
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +38,7 @@ class Server:
     def __init__(self, folder):
         self.folder, self.asked, self.failing = folder, [], 0
         self.ranges = self.etags = True
+        self.absent = 404, b""
         own = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,7 +51,7 @@ class Server:
                     own.failing -= 1
                     return self.reply(503, b"")
                 if not path.is_file():
-                    return self.reply(404, b"")
+                    return self.reply(*own.absent)
                 data = path.read_bytes()
                 etag = {"ETag": f'"{hashlib.md5(data).hexdigest()}"'} if own.etags else {}
                 wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
@@ -267,7 +269,40 @@ def test_missing_shards_and_places(server, pattern, data):
     assert "no <split>/nshards.txt there" in WebDataset(f"{server.url}/elsewhere").unavailable()
     assert "no such file there" in WebDataset(f"{server.url}/elsewhere/{{0..3}}.tar").unavailable()
     (data / "test" / "nshards.txt").write_text("many")
-    assert "nshards.txt: expected the number of shards, found 'many'" in WebDataset(server.url).unavailable()
+    assert (
+        "nshards.txt: expected the number of shards, at most 100,000, found 'many'"
+        in WebDataset(server.url).unavailable()
+    )
+
+
+@pytest.mark.parametrize("where", ["/test/shard-{000000..000002}.tar", ""])
+@pytest.mark.parametrize("absent", [(403, b"no"), (200, b" <!DOCTYPE html><p>not here"), (404, b"")])
+def test_what_servers_answer_for_what_is_not_there(server, data, absent, where):
+    """Buckets whose names may not be listed refuse it, and some sites have a page for it."""
+    (data / "zeroshot_classification_templates.txt").unlink()
+    server.absent = absent
+    found = WebDataset(server.url + where)
+    assert found.unavailable() is None
+    same(found.load("test"), load("webdataset", data))
+    assert found.load("test").templates is None
+    told = [text for text in found.remarks if "counts as absent" in text]
+    assert len(told) == (absent[0] == 403)
+    assert all("zeroshot_classification_templates.txt" in text for text in told)
+    assert not any("classnames.txt" in text for text in told)
+
+
+def test_a_server_that_refuses_everything_is_told(server):
+    server.absent = 403, b"no"
+    assert "access is refused (403 Forbidden)" in WebDataset(f"{server.url}/elsewhere").unavailable()
+    assert "access is refused (403 Forbidden)" in WebDataset(f"{server.url}/elsewhere/0.tar").unavailable()
+
+
+@pytest.mark.parametrize("count", ["99999999999", "9" * 5000, "<p>" + "x" * 5000])
+def test_a_count_that_can_be_none(server, data, count):
+    (data / "test" / "nshards.txt").write_text(count)
+    said = WebDataset(server.url).unavailable()
+    assert "nshards.txt: expected the number of shards, at most 100,000, found '" in said
+    assert len(said) < 200
 
 
 def test_a_server_that_is_gone_is_told(server, pattern, monkeypatch):
@@ -305,7 +340,7 @@ def test_a_damaged_index_is_made_again(tmp_path, data, server, pattern):
     assert len(kept) == 3
     for n, path in enumerate(kept):
         path.write_text(
-            ["{", '{"version": 1, "members": [["a", "b", 3]]}', '{"version": 0, "members": []}'][n]
+            ["{", '{"version": 2, "members": [["a", "b", 3]]}', '{"version": 0, "members": []}'][n]
         )
     same(load("webdataset", pattern), load("webdataset", data))
 
@@ -423,3 +458,38 @@ def _starting_small(least):
         self._window = least
 
     return make
+
+
+def test_hard_links_are_the_files_that_they_stand_for(data, server, pattern):
+    """As GNU tar packs a file with two names; a link to what is not there is nothing."""
+    with tarfile.open(data / "test" / "1.tar", "a") as tar:
+        for extension in ("png", "cls", "txt"):
+            link = tarfile.TarInfo(f"dir/again.{extension}")
+            link.type, link.linkname = tarfile.LNKTYPE, f"dir/s13.{extension}"
+            tar.addfile(link)
+        lost = tarfile.TarInfo("dir/s13.webp")
+        lost.type, lost.linkname = tarfile.LNKTYPE, "dir/nowhere.webp"
+        tar.addfile(lost)
+    shutil.copy(data / "test" / "1.tar", data / "test" / "shard-000001.tar")
+    local, remote = load("webdataset", data), load("webdataset", pattern)
+    same(local, remote)
+    first, again = (list(local.ids).index(f"1/dir/{key}") for key in ("s13", "again"))
+    assert len(local) == 16
+    assert local[again].image.data == local[first].image.data
+    assert (local[again].label, local[again].text) == (local[first].label, local[first].text)
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
+@pytest.mark.parametrize("form", ["gnu", "pax"])
+def test_a_file_in_pieces_is_refused(tmp_path, form):
+    with (tmp_path / "a.png").open("wb") as file:
+        file.write(encoded(0))
+        file.truncate(1 << 20)
+    shard = tmp_path / "0.tar"
+    packed = subprocess.run(
+        ["tar", "-C", tmp_path, f"--format={form}", "-cSf", shard, "a.png"], capture_output=True, check=False
+    )
+    if packed.returncode or shard.stat().st_size > 1 << 19:
+        pytest.skip("this tar or file system has no files in pieces")
+    with pytest.raises(DataError, match=r"0\.tar: 'a\.png' is stored in pieces: pack it without --sparse"):
+        index_shard(shard)

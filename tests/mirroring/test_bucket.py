@@ -165,6 +165,8 @@ def test_a_folder_is_made_but_not_what_it_should_lie_in(tmp_path: Path) -> None:
 WRONG = {
     "s3://AKIAPUBLIC:verysecret@bucket/x": "--remote s3://bucket/x: holds a login.*set AWS_ACCESS_KEY_ID",
     "s3://AKIAPUBLIC@bucket/x": "holds a login",
+    "s3://AKIAPUBLIC:half/verysecret@bucket/x": "--remote s3://…: holds a login",
+    "https://AKIAPUBLIC:half/verysecret@host/x": "expected s3://",
     "s3://bucket/x?X-Amz-Signature=verysecret": "may hold a key",
     "s3://bucket/x#verysecret": "may hold a key",
     "s4://bucket/x": "did you mean 's3'",
@@ -196,7 +198,23 @@ def test_the_environment_names_the_bucket_unless_the_command_does(monkeypatch: p
     monkeypatch.setenv("HARNESS_REMOTE", "nonsense")
     with pytest.raises(HarnessError, match=r"^HARNESS_REMOTE: nonsense: expected"):
         find_remote(None)
-    assert check_address("https://host/x", "path", READABLE) == "https://host/x"
+    for web in ("https://host/x", "http://host:8000/x", "http://[::1]:8000/x", "http://[::1]/x"):
+        assert check_address(web, "path", READABLE) == web
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "https://public.s3.eu-central-1.amazonaws.com",
+        "https://s3.amazonaws.com",
+        "https://account.blob.core.windows.net",
+        "https://account.r2.cloudflarestorage.com",
+    ],
+)
+def test_a_web_address_needs_no_keys_whoever_has_the_server(place: str) -> None:
+    from obstore.store import HTTPStore
+
+    assert isinstance(open_bucket(place)._store, HTTPStore)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")

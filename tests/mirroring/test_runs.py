@@ -274,3 +274,11 @@ def test_processes_mirror_too(url: str, tmp_path: Path) -> None:
     assert kinds >= {"records", "samples", "suites", "features"}
     outcome = harness.run(suite, store=tmp_path / "two", remote=url, device="cpu", progress=False, limit=20)
     assert outcome.plan.counts() == {"done": len(outcome.plan)}
+
+
+def test_a_merge_from_no_store_is_told_and_makes_none(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "empty").mkdir()
+    for name, said in (("mistyped", "no such store"), ("empty", "holds no records")):
+        assert main(["merge", str(tmp_path / "merged"), f"file://{tmp_path}/{name}"]) == 2
+        assert capsys.readouterr().err == f"harness: file://{tmp_path}/{name}: {said}\n"
+    assert not (tmp_path / "mistyped").exists()

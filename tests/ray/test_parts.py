@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError, PluginBroken, StoreError
+from harness.errors import HarnessError, OptionError, PluginBroken, StoreError
 from harness.records.store import Store
-from harness.running.executors.channel import RECORD
+from harness.running.executors.channel import RECORD, TROUBLE, unpack_events
 from harness.running.runner import Executors
 from harness.running.worker import RunSettings
-from harness_ray.actor import TOGETHER, Outbox
+from harness_ray.actor import PLACED, TOGETHER, CellActor, Outbox
 from harness_ray.carried_files import settle_events, take_files
-from harness_ray.cluster import Share, count_room
+from harness_ray.cluster import Share, check_room, count_room
 from harness_ray.deaths import explain_error
 from harness_ray.executor import Ray
 from harness_ray.setup import enter, make_setup, offering_token
@@ -40,11 +42,15 @@ def test_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"cpus": 1.5}, "cpus must be a whole number or a fraction below 1, found 1.5"),
         ({"gpus": -1.0}, "gpus must be a whole number or a fraction below 1, found -1"),
         ({"cpus": 0.0}, "cpus must be above 0 where gpus is not, found 0"),
+        ({"cpus": float("nan")}, "cpus must be a whole number or a fraction below 1, found nan"),
+        ({"gpus": float("inf")}, "gpus must be a whole number or a fraction below 1, found inf"),
         ({"retries": -1}, "retries must be at least 0, found -1"),
+        ({"address": ""}, "address '': expected HOST:PORT or auto; run the command on a node of the cluster"),
+        ({"address": "ray://h:1"}, "address 'ray://h:1': expected HOST:PORT or auto; run .*"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, float], message: str) -> None:
-    with pytest.raises(HarnessError, match=f"^executor ray: {message}$"):
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=f"^executor ray: {message}$"):
         Ray(**options)
 
 
@@ -81,6 +87,8 @@ def test_a_node_with_the_token_has_the_same_files(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARNESS_CACHE", "cache")
     monkeypatch.setenv("HARNESS_DATA_ROOT", "data")
+    monkeypatch.setenv("HARNESS_TRUST_MTIME", "1")
+    monkeypatch.delenv("HARNESS_MAX_PIXELS", raising=False)
     (tmp_path / "store").mkdir()
     setup = make_setup(RunSettings(Path("store")), None)
     assert setup.settings.store == tmp_path / "store"
@@ -94,7 +102,10 @@ def test_a_node_with_the_token_has_the_same_files(tmp_path: Path, monkeypatch: p
         "HARNESS_DATA_ROOT": str(tmp_path / "data"),
     }
     assert not offered.is_shared()
+    monkeypatch.delenv("HARNESS_TRUST_MTIME")  # as the daemons of a cluster have it
+    monkeypatch.setenv("HARNESS_MAX_PIXELS", "1")
     assert enter(offered, tmp_path / "own").store == tmp_path / "own"
+    assert (os.environ.get("HARNESS_TRUST_MTIME"), os.environ.get("HARNESS_MAX_PIXELS")) == ("1", None)
     assert replace(offered, shared=True).is_shared()
     assert list((tmp_path / "store").iterdir()) == []
 
@@ -138,3 +149,33 @@ def test_deaths_are_told_in_one_line() -> None:
     assert "is not installed for Ray's workers" in explain_error(
         RuntimeError("ModuleNotFoundError: No module named 'harness_ray'")
     )
+
+
+def test_what_an_actor_says_itself_is_read_as_what_its_sender_sends() -> None:
+    actor = CellActor()
+    said = actor.listen()
+    ((name, id, facts),) = unpack_events(next(said)[0])
+    assert (name, id, facts["pid"]) == (PLACED, "", os.getpid())
+    actor.warm(b"nothing that can be unpacked")
+    ((name, id, facts),) = unpack_events(next(said)[0])
+    assert (name, id) == (TROUBLE, "")
+    assert facts["reason"].startswith("it can't take in its cells")
+    assert list(said) == []
+
+
+@pytest.mark.parametrize(("share", "fits"), [(Share(2), True), (Share(3), False), (Share(1, 1), False)])
+def test_a_worker_for_which_the_own_machine_has_no_room_is_refused(
+    monkeypatch: pytest.MonkeyPatch, share: Share, fits: bool
+) -> None:
+    ray = pytest.importorskip("ray")
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 2.0, "memory": 1.0}},
+        {"Alive": False, "Resources": {"CPU": 9.0, "GPU": 1.0}},
+    ]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    if fits:
+        check_room(share)
+        return
+    said = f"a worker needs {share}, and this machine has 2 CPUs: ask for less"
+    with pytest.raises(HarnessError, match=said):
+        check_room(share)

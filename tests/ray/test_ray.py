@@ -117,6 +117,35 @@ def test_records_files_and_events_are_those_of_inline(
     assert list_leases(tmp_path / "ray" / "leases") == []
 
 
+def test_a_bucket_gets_whole_records_from_workers_without_the_store(
+    cluster: Any, suite: Suite, tmp_path: Path
+) -> None:
+    """What travels to the driver must not be taken from under a worker that puts it into the bucket."""
+    pytest.importorskip("obstore")
+    from harness.mirroring.mirrored_run import mirroring
+
+    store, bucket, listens = Store(tmp_path / "store"), tmp_path / "bucket", Listens()
+    url = f"file://{bucket}"
+    with mirroring(store, url) as mirrored:
+        outcome = run(
+            parse_suite(suite("ok", seeds=list(range(12)))), store, device="cpu", remote=url,
+            executor=on(cluster, count=2, shared="false"), listeners=[*mirrored.listeners, listens],
+            installed_listeners=False,
+        )  # fmt: skip
+    assert {record.status for record in outcome.records} == {"ok"}
+    assert mirrored.not_put == 0
+    kept = {
+        kind: {p.relative_to(folder).as_posix() for p in (folder / kind).rglob("*.*") if p.is_file()}
+        for kind in ("records", "samples", "curves", "images")
+        for folder in [store.path]
+    }
+    for kind, names in kept.items():
+        assert len(names) == 12
+        assert all((bucket / name).read_bytes() == (store.path / name).read_bytes() for name in names), kind
+    assert not any((bucket / "leases").rglob("*.json"))
+    assert list_leases(store.path / "leases") == []
+
+
 def test_a_worker_that_is_killed_costs_its_own_cell_alone(cluster: Any, suite: Suite, tmp_path: Path) -> None:
     """One of bad luck is tried again, a poison one fails after two workers, the rest run once."""
     listens = Listens()

@@ -76,6 +76,7 @@ def test_times_are_not_compared(side: Make) -> None:
         ({"prediction": [0] * 8 + [1, 1]}, "equal predictions"),
         ({"confidence": [0.5] * 9 + [0.5009]}, None),
         ({"confidence": [0.5] * 9 + [0.6]}, "confidences"),
+        ({"confidence": [0.5] * 5 + [math.nan] + [0.5] * 4}, "confidences"),
         ({"id": [f"s{n}" for n in reversed(range(10))]}, "the column 'id' of its samples differs"),
         ({"target": [1] * 10}, "the column 'target' of its samples differs"),
     ],

@@ -318,6 +318,34 @@ def test_submit_and_leave_with_a_gpu_each(trace: Path, tmp_path: Path) -> None:
     assert counts(trace) == {0: 1, 1: 1}
 
 
+def test_a_job_waits_for_what_another_machine_is_at_and_puts_what_it_made(
+    trace: Path, tmp_path: Path
+) -> None:
+    """Leases in a bucket are seen by the jobs alone: one job stays, where each used to leave at once for the next."""
+    pytest.importorskip("obstore")
+    from harness.mirroring.bucket_leases import BucketLeases
+    from harness.planning.plan import make_plan
+
+    store, bucket = tmp_path / "store", tmp_path / "bucket"
+    url = f"file://{bucket}"
+    ids = {p.cell.axes["point"]: p.cell.id for p in make_plan(parse_suite(suite(2)))}
+    other = BucketLeases(url)
+    assert other.take(ids[1]) is None
+
+    def leave() -> None:
+        wait(lambda: 0 in runs(trace))
+        time.sleep(6)
+        other.close()
+
+    leaving = meanwhile(leave)
+    made = go(store, 2, "slurm:1", remote=url)
+    leaving.join()
+    assert {p: r.status for p, r in made.items()} == {0: "ok", 1: "ok"}
+    assert counts(trace) == {0: 1, 1: 1}
+    assert len(list((store / "slurm").glob("harness-*"))) == 1
+    wait(lambda: len(list((bucket / "records").rglob("*.json"))) == 2)
+
+
 @pytest.mark.usefixtures("trace")
 class TestConformance(ExecutorConformance):
     """The checks that every executor must pass."""

@@ -116,3 +116,27 @@ def test_cells_that_others_are_at_are_not_waited_for(progress: Progress, cells: 
     assert progress.enough()
     progress.tell("cell_started", cell=cells[1], position=2, total=4)  # the others have left it undone
     assert not progress.enough()
+
+
+def test_what_other_machines_are_at_is_watched_for_a_while(
+    progress: Progress, cells: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silent holder's lease in a bucket goes over only to whoever has watched it."""
+    now = [100.0]
+    monkeypatch.setattr("harness_slurm.job.time.monotonic", lambda: now[0])
+    progress.patience = 60.0
+    for cell in cells:
+        progress.tell("cell_elsewhere", cell=cell, holder="process 7 on host b")
+    assert not progress.enough()
+    now[0] += 59
+    assert not progress.enough()
+    progress.tell("cell_started", cell=cells[0])
+    now[0] += 59
+    assert not progress.enough()
+    progress.record(cells[0])
+    assert not progress.enough()
+    now[0] += 60
+    assert progress.enough()
+    now[0] -= 60
+    progress.notice()
+    assert progress.enough()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_short
 from harness.errors import HarnessError
-from harness_slurm import Slurm
+from harness_slurm import Slurm, commands
 from harness_slurm.submission import Request, list_arguments, write_script
+from harness_slurm.watching import COLUMNS
 
 
 def made(reference: str) -> Slurm:
@@ -49,6 +51,12 @@ def test_the_reference_as_it_is_written_on_a_command_line() -> None:
         ("slurm?extra=--array=0-3", "extra can't hold '--array=0-3': jobs and per_job decide it"),
         ("slurm?extra=-p gpu", "extra can't hold '-p': give partition="),
         ("slurm?extra=--signal=USR1@60", "extra can't hold '--signal=USR1@60': the executor needs it"),
+        (
+            "slurm?extra=--export=NONE",
+            "extra can't hold '--export=NONE': jobs get this command's environment",
+        ),
+        ("slurm?extra=-M other", "extra can't hold '-M': set SLURM_CLUSTERS, which squeue reads as well"),
+        ("slurm?extra=--clusters=other", "extra can't hold '--clusters=other': set SLURM_CLUSTERS"),
         ("slurm?extra=qos=long", "extra must hold arguments of sbatch, as in --qos=long, found 'qos=long'"),
         ("slurm?extra='--qos", "extra can't be read: No closing quotation"),
         ("slurm?minute=5", "unknown option 'minute'; did you mean 'minutes'?"),
@@ -78,3 +86,14 @@ def test_folders_with_odd_names(tmp_path: Path) -> None:
     script.write_text(write_script(folder, [shlex.quote("printf"), "%s\\n"]))
     done = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == str(folder)
+
+
+def test_what_a_user_has_squeue_show_hides_no_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that is not shown counts as gone, and its cells as cancelled."""
+    squeue = tmp_path / "squeue"
+    squeue.write_text('#!/bin/sh\necho "$SQUEUE_PARTITION,$SQUEUE_FORMAT,$SLURM_CLUSTERS"\n')
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for name in ("SQUEUE_PARTITION", "SQUEUE_FORMAT", "SLURM_CLUSTERS"):
+        monkeypatch.setenv(name, "x")
+    assert commands.list_queue(["n"], COLUMNS) == ",,x\n"

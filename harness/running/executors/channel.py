@@ -83,18 +83,9 @@ class Sender:
                     packed = pickle.dumps(events)
                 except Exception:  # rare, so the culprit is looked for only now
                     packed = pickle.dumps([event for event in events if _can_travel(event)])
-                self._send(_wrap(packed, message))
+                # apart, since events with a plugin's objects may be lost on arrival, and the message must not
+                self._send(_join(packed, message))
             self.sent = time.monotonic()
-
-
-def pack_message(name: str, id: str = "", **facts: Any) -> bytes:
-    """Return a message for the dispatcher alone, as `unpack_events` reads it."""
-    return _wrap(pickle.dumps([]), (name, id, facts))
-
-
-def _wrap(events: bytes, message: Event | None) -> bytes:
-    """Return packed events and a message, apart: events with a plugin's objects may be lost on arrival, it must not."""
-    return pickle.dumps((events, message))
 
 
 def _to_plain(value: Any) -> Any:
@@ -116,6 +107,15 @@ def _can_travel(event: Event) -> bool:
         log.debug("the event %s can't be sent: %s", event[0], error)
         return False
     return True
+
+
+def pack_message(name: str, id: str = "", **facts: Any) -> bytes:
+    """Return a message for the dispatcher as a sender would send it."""
+    return _join(pickle.dumps([]), (name, id, facts))
+
+
+def _join(events: bytes, message: Event | None) -> bytes:
+    return pickle.dumps((events, message))
 
 
 def unpack_events(packed: bytes) -> list[Event]:
