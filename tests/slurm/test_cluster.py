@@ -26,6 +26,8 @@ from harness_slurm import Slurm
 pytestmark = pytest.mark.usefixtures("cluster", "hurried")
 
 HURRIED = (
+    # tests may run where Ctrl-C is ignored, which processes inherit
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "import sys, harness_slurm.driver as d; d.PAUSE, d.EVERY = 0.1, 0.4;"
     "from harness.cli import main; sys.exit(main())"
 )
