@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,13 +85,15 @@ def gather_background(
     """
     background = Background()
     wanted = _name_datasets(data)
+    seen: list[PublishedSet] = []
     for name in dict.fromkeys(names):
         try:
             found = _find_set(name, store, suite)
         except HarnessError as error:
             background.problems.append(f"without the published results of '{name}': {error}")
             continue
-        if found is not None:
+        if found is not None and not any(found is other for other in seen):  # a file may have two names
+            seen.append(found)
             _add_set(background, found, wanted, data)
     return background
 
@@ -159,8 +162,17 @@ def _read_facts(data: pd.DataFrame, rows: Sequence[int]) -> dict[str, list[str]]
                 values = data[column].to_list()
                 scale = 1e6 if name == "param_count" else None
                 facts[fact] = [_to_text(values[row], scale) for row in rows]
+                if fact == "parameters":  # a tag is free text, such as "25.6M"
+                    facts[fact] = [text if _is_number(text) else "" for text in facts[fact]]
                 break
     return facts
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _to_text(value: Any, scale: float | None = None) -> str:
@@ -204,23 +216,50 @@ def _add_set(
 ) -> None:
     """Add a set's models, and their numbers on the suite's data sets."""
     before, count = background.count, len(found.models)
-    background.labels += [f"{model} [{found.name}]" for model in found.models]
-    background.sets += [found.name] * count
+    # files in several folders may have one name
+    also = sum(re.sub(r" \(\d+\)$", "", other) == found.name for other in background.sources)
+    set_name = f"{found.name} ({also + 1})" if also else found.name
+    background.labels += [f"{model} [{set_name}]" for model in found.models]
+    background.sets += [set_name] * count
     background.written += found.written or [""] * count
-    background.sources[found.name] = found.source + (f" ({found.note})" if found.note else "")
+    background.sources[set_name] = found.source + (f" ({found.note})" if found.note else "")
     for key, column in background.numbers.items():
         background.numbers[key] = np.append(column, np.full(count, np.nan))
-    for (metric, dataset), values in found.numbers.items():
+    meant: dict[tuple[str, str], list[str]] = {}
+    for metric, dataset in found.numbers:
+        labels = wanted.get(normalise_dataset(dataset), ())
         if (metric in found.fractions) != _is_fraction(data, metric, metric in found.fractions):
+            if labels:
+                where = "there" if metric in found.fractions else "here"
+                background.problems.append(
+                    f"without '{metric}' of [{set_name}]: it is a fraction only {where}"
+                )
             continue  # another scale under the same name
-        for label in wanted.get(normalise_dataset(dataset), ()):
-            whole = background.numbers.setdefault((metric, label), np.full(before + count, np.nan))
-            whole[before:] = values
-            if dataset in found.counts:
-                background.counts[found.name, label] = found.counts[dataset]
+        for label in labels:
+            meant.setdefault((metric, label), []).append(dataset)
+    for (metric, label), datasets in meant.items():
+        columns = [np.asarray(found.numbers[metric, dataset], dtype=np.float64) for dataset in datasets]
+        whole = background.numbers.setdefault((metric, label), np.full(before + count, np.nan))
+        whole[before:], differ = _unite(columns)
+        if differ:
+            names = ", ".join(f"'{dataset}'" for dataset in datasets)
+            background.problems.append(
+                f"without '{metric}' of [{set_name}] on {label} for {differ} of {count} models: "
+                f"{names} all mean it, and their numbers differ"
+            )
+        counts = {found.counts[dataset] for dataset in datasets if dataset in found.counts}
+        if len(counts) == 1:
+            background.counts[set_name, label] = counts.pop()
     for fact in FACTS:
         texts = found.facts.get(fact, [""] * count)
         background.facts[fact] = [*background.facts.get(fact, [""] * before), *texts]
+
+
+def _unite(columns: Sequence[Numbers]) -> tuple[Numbers, int]:
+    """Return the known number of each place among columns, NaN where they differ, and the count of such places."""
+    low, high = np.fmin.reduce(columns), np.fmax.reduce(columns)
+    differ = low < high
+    return np.where(differ, np.nan, low), int(differ.sum())
 
 
 def _is_fraction(data: pd.DataFrame, metric: str, default: bool) -> bool:
