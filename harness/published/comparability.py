@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from harness.published.background import Background
@@ -95,11 +96,20 @@ def describe_differences(background: Background, model: int, datasets: Sequence[
         if stated and known and not any(_is_same(stated, value) for value in known):
             theirs.append(phrase.format(_shorten(stated)))
             ours.append(phrase.format(" or ".join(map(_shorten, known))))
+    sizes: dict[tuple[str, str], None] = {}  # many data sets, such as corruptions, share their size
+    has = {
+        name
+        for (_, name), numbers in background.numbers.items()
+        if name in datasets and not isnan(numbers[model])
+    }
     for dataset in datasets:
+        if dataset not in has:
+            continue
         count, counts = background.counts.get((background.sets[model], dataset)), own.counts.get(dataset, [])
         if count is not None and counts and count not in counts:
-            theirs.append(f"on {count:,} samples")
-            ours.append(f"on {' or '.join(f'{n:,}' for n in counts)}")
+            sizes[f"on {count:,} samples", f"on {' or '.join(f'{n:,}' for n in counts)}"] = None
+    theirs += [size for size, _ in sizes]
+    ours += [size for _, size in sizes]
     return f"published {', '.join(theirs)}; here {', '.join(ours)}" if theirs else ""
 
 
