@@ -493,3 +493,21 @@ def test_parameters_in_words_of_an_imported_suite_are_unknown(make):
 
     store = made.done()
     assert gather_background(["theirs"], suite_frame(store, "mine"), store).facts["parameters"] == ["", "3e6"]
+
+
+@pytest.mark.parametrize("points", [["model"], ["model", "dataset"]])
+def test_the_pareto_plot_has_no_means_over_fewer_data_sets(make, points):
+    file = make.csv("model,parameters,imagenet,imagenetv2", "whole,3e6,60,40", "half,2e6,90,")
+    options = {"metric": "top1", "points": points}
+    kind = {"kind": "pareto", "options": options, "published": [file]}
+    made = make(plots=[{"name": "costs", **kind}])
+    for model in ("A", "B"):
+        for dataset in ("ImageNet", "V2"):
+            made.record(model, dataset, 0.5, cost={"parameters": 1e6})
+    (axes,) = harness.plots("mine", store=made.done().path)["costs"].axes
+    (cloud,) = [
+        points for points in axes.collections if hasattr(points, "get_sizes") and len(points.get_sizes())
+    ]
+    drawn = sorted((float(x), round(float(y), 3)) for x, y in cloud.get_offsets())
+    whole = [(3e6, 50.0)] if points == ["model"] else [(2e6, 90.0), (3e6, 40.0), (3e6, 60.0)]
+    assert drawn == whole
