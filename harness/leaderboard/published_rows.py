@@ -162,6 +162,11 @@ def _keep_published(
             {*around, *same}, key=lambda n: (np.isnan(others[n]), -others[n] if better else others[n])
         )
     shown = " / ".join(filter(None, table.show_header(column)))
+    if column.higher_is_better is None:
+        table.note(
+            f"{shown}: not stated whether more is better, so none is said to be better than published ones"
+        )
+        own = []
     needed = set(rests[place]) if rests else set()
     measured = _datasets_by_record(data, column.metric) if len(needed) > 1 else None
     for row in own:

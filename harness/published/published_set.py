@@ -36,6 +36,9 @@ FACTS = ("resolution", "interpolation", "crop", "templates", "precision", "stand
 kept, number of templates, precision, whether it is a standard model (for effective robustness), parameters."""
 
 KEYS = ("source", "commit", "date", "metric", "unit", "better", "models", "samples", "note", *FACTS)
+STANDARD = ("", "true", "yes", "1", "false", "no", "0")
+"""How a file states whether a model is a standard one."""
+
 OTHER_METRIC = re.compile(r"(\S+) of (\S.*)")
 
 
@@ -78,6 +81,7 @@ def parse_published_set(name: str, text: str, where: str) -> PublishedSet:
     if repeated := [model for model, times in Counter(models).items() if times > 1]:
         raise DataError(f"{where}: the model '{repeated[0]}' occurs twice")
     facts = {fact: [head[fact]] * len(models) for fact in FACTS if fact in head}
+    _check_standard(head.get("standard", ""), where)
     for text in facts.get("parameters", ())[:1]:
         _parse_number(text, "parameters", _find_line(lines, "parameters"), where)
     metric = head["metric"]
@@ -87,6 +91,8 @@ def parse_published_set(name: str, text: str, where: str) -> PublishedSet:
     for place, column in enumerate(rows[0][1][1:], 1):
         fields = [(line, row[place]) for line, row in rows[1:]]
         if column in FACTS:
+            for line, text in fields if column == "standard" else ():
+                _check_standard(text, f"{where}: line {line}")
             for line, text in fields if column == "parameters" else ():
                 _parse_number(text, column, line, where)
             facts[column] = [text for _, text in fields]
@@ -201,6 +207,12 @@ def _parse_number(text: str, column: str, line: int, where: str) -> float:
     if not math.isfinite(value):
         raise DataError(f"{where}: line {line}: {column}: expected a number, found {text!r:.60}")
     return value
+
+
+def _check_standard(text: str, where: str) -> None:
+    """Raise DataError unless the fact is true, false or unknown: another word would count as false."""
+    if text.lower() not in STANDARD:
+        raise DataError(f"{where}: standard: expected true or false, found {text!r:.60}")
 
 
 def _find_line(lines: Sequence[str], key: str) -> int:

@@ -119,6 +119,8 @@ def test_a_set_of_another_package_is_found_without_importing_it(tmp_path, monkey
         ("model,x\na,0.5\nb,76.1\n", "line 6: x: 76.1 is no fraction from 0 to 1: the head needs a line '# unit: percent'"),
         ("model,x\n#1,0.5\nb,0.7\n", "line 5: a comment below the header"),
         ("model,parameters,x\na,25.6M,0.5\n", "line 5: parameters: expected a number, found '25.6M'"),
+        ("model,standard,x\na,yep,0.5\n", "line 5: standard: expected true or false, found 'yep'"),
+        ("# standard: all\nmodel,x\na,0.5\n", "standard: expected true or false, found 'all'"),
         ("# parameters: 3M\nmodel,x\na,0.5\n", "line 4: parameters: expected a number, found '3M'"),
     ],
 )  # fmt: skip

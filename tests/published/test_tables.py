@@ -511,3 +511,19 @@ def test_the_pareto_plot_has_no_means_over_fewer_data_sets(make, points):
     drawn = sorted((float(x), round(float(y), 3)) for x, y in cloud.get_offsets())
     whole = [(3e6, 50.0)] if points == ["model"] else [(2e6, 90.0), (3e6, 40.0), (3e6, 60.0)]
     assert drawn == whole
+
+
+def test_no_number_is_better_than_others_if_no_direction_is_stated(make):
+    class Undirected:
+        takes_published, unit, higher_is_better = True, None, None
+
+        def __call__(self, records):
+            return records[["model", "dataset"]].assign(metric="odd", value=records["top1"])
+
+    harness.register("summaries", "undirected", Undirected)
+    made = make(tables=[{"name": "s", "summary": "undirected"}])
+    made.record("A", "ImageNet", 0.5)
+    found = table(made.done(), make.csv(*ROWS))
+    assert any(row.published for row in found.rows)
+    assert not any("better than" in text for text in notes(found, "A"))
+    assert any("not stated whether more is better" in text for text in found.footnotes)
