@@ -116,19 +116,26 @@ def _read_suite(name: str, store: Store) -> PublishedSet:
     place = {model: n for n, model in enumerate(models)}
     seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
     rows = [place[str(m)] for m in data["at.model"]]
+    apart = [data[f"at.{c}"].map(str) for c in ("experiment", "protocol", "method") if f"at.{c}" in data]
+    ways = list(zip(*apart, strict=True))
     datasets = [str(d) for d in data["at.dataset"]]
     numbers: dict[tuple[str, str], list[float]] = {}
     left_out = 0
     metrics = [c.removeprefix("metric.") for c in data.columns if c.startswith("metric.")]
     for metric in metrics:
         found: dict[tuple[str, int], dict[Any, list[float]]] = {}
+        several_ways: dict[tuple[str, int], set[tuple[str, ...]]] = {}
         values = data[f"metric.{metric}"].to_numpy(dtype=float, na_value=np.nan).tolist()
-        for dataset, row, seed, value in zip(datasets, rows, seeds, values, strict=True):
+        for dataset, row, seed, way, value in zip(datasets, rows, seeds, ways, values, strict=True):
             if value == value:
+                several_ways.setdefault((dataset, row), set()).add(way)
                 found.setdefault((dataset, row), {}).setdefault(seed, []).append(value)
         for (dataset, row), by_seed in found.items():
-            if any(len(set(several)) > 1 for several in by_seed.values()):
-                left_out += 1  # of several evaluations, such as languages, none is the number
+            ambiguous = (
+                len(several_ways[dataset, row]) > 1 and len({v for s in by_seed.values() for v in s}) > 1
+            )
+            if ambiguous or any(len(set(several)) > 1 for several in by_seed.values()):
+                left_out += 1  # of several evaluations, such as methods or languages, none is the number
                 continue
             column = numbers.setdefault((metric, dataset), [np.nan] * len(models))
             column[row] = float(np.mean([several[0] for several in by_seed.values()]))

@@ -527,3 +527,15 @@ def test_no_number_is_better_than_others_if_no_direction_is_stated(make):
     assert any(row.published for row in found.rows)
     assert not any("better than" in text for text in notes(found, "A"))
     assert any("not stated whether more is better" in text for text in found.footnotes)
+
+
+def test_two_methods_of_a_suite_are_no_seeds_of_one_number(store, make):
+    other = make(suite="theirs")
+    for seed, (method, accuracy) in enumerate((("probe", 0.4), ("tuned", 0.8))):
+        other.record("old", "imagenet", accuracy, seed=seed)
+        other.cells[-1]["at"]["method"] = method
+    other.record("new", "imagenet", 0.7)
+    other.done({})
+    found = table(store, "theirs", published_rows="all")
+    assert [name for name, of in shown(found) if of] == ["new [theirs]"]
+    assert any("1 numbers with several values at one place are left out" in text for text in found.footnotes)
