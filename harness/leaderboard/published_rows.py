@@ -111,10 +111,14 @@ def _explain(
     `rests` are the data sets on which the numbers of each column rest.
     """
     kept = {id(row) for row in table.rows}
+    has: dict[str, NDArray[np.bool_]] = {}
+    for (_, name), numbers in background.numbers.items():
+        has[name] = has.get(name, False) | ~np.isnan(numbers)
     for n, row in rows.items():
         if id(row) in kept:
             for entry, datasets in zip(row.entries, rests, strict=True):
-                text = describe_differences(background, n, datasets, own) if entry.value is not None else ""
+                resting = [name for name in datasets if name in has and has[name][n]]
+                text = describe_differences(background, n, resting, own) if entry.value is not None else ""
                 entry.notes += [table.note(text)] if text else []
     if kept and not own.values:
         table.note(

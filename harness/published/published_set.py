@@ -39,6 +39,14 @@ KEYS = ("source", "commit", "date", "metric", "unit", "better", "models", "sampl
 STANDARD = ("", "true", "yes", "1", "false", "no", "0")
 """How a file states whether a model is a standard one."""
 
+OTHER_WORDS = {
+    **{fact: fact for fact in FACTS},  # with capitals
+    **dict.fromkeys(("img_size", "image_size", "input_size"), "resolution"),
+    **dict.fromkeys(("crop_pct", "crop_ratio"), "crop"),
+    **dict.fromkeys(("param_count", "params"), "parameters"),
+}
+"""Other words for facts: as names of data sets they would hide what makes numbers comparable."""
+
 OTHER_METRIC = re.compile(r"(\S+) of (\S.*)")
 
 
@@ -97,6 +105,8 @@ def parse_published_set(name: str, text: str, where: str) -> PublishedSet:
                 _parse_number(text, column, line, where)
             facts[column] = [text for _, text in fields]
             continue
+        if fact := OTHER_WORDS.get(column.lower()):
+            raise DataError(f"{where}: line {rows[0][0]}: the column '{column}' must be called '{fact}'")
         other = OTHER_METRIC.fullmatch(column)
         measured = other[1] if other else metric
         named = (measured, other[2] if other else column)

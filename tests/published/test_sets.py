@@ -121,6 +121,8 @@ def test_a_set_of_another_package_is_found_without_importing_it(tmp_path, monkey
         ("model,parameters,x\na,25.6M,0.5\n", "line 5: parameters: expected a number, found '25.6M'"),
         ("model,standard,x\na,yep,0.5\n", "line 5: standard: expected true or false, found 'yep'"),
         ("# standard: all\nmodel,x\na,0.5\n", "standard: expected true or false, found 'all'"),
+        ("model,Resolution,x\na,224,0.5\n", "line 4: the column 'Resolution' must be called 'resolution'"),
+        ("model,crop_pct,x\na,0.9,0.5\n", "line 4: the column 'crop_pct' must be called 'crop'"),
         ("# parameters: 3M\nmodel,x\na,0.5\n", "line 4: parameters: expected a number, found '3M'"),
     ],
 )  # fmt: skip

@@ -539,3 +539,13 @@ def test_two_methods_of_a_suite_are_no_seeds_of_one_number(store, make):
     found = table(store, "theirs", published_rows="all")
     assert [name for name, of in shown(found) if of] == ["new [theirs]"]
     assert any("1 numbers with several values at one place are left out" in text for text in found.footnotes)
+
+
+def test_one_fact_in_other_words_does_not_differ(make):
+    made = make(tables=[{"name": "all", "values": ["top1"]}])
+    note = {"preparation": {"resize": 256, "crop": 224, "interpolation": "bilinear"}}
+    made.record("A", "ImageNet", 0.5, notes=note, cell={"precision": "float16"})
+    rows = ("model,resolution,precision,imagenet", "same,224x224,FP16,40", "other,224x256,fp32,50")
+    found = table(made.done(), make.csv(*rows), published_rows="all")
+    assert notes(found, "same [others]") == []
+    assert notes(found, "other [others]") == ["published at 224x256 px, fp32; here at 224 px, float16"]
