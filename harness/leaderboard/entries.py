@@ -46,6 +46,8 @@ class Column:
     percent: bool = False
     decimals: int = 3
     higher_is_better: bool | None = True
+    published: str = ""
+    """The set of a column of published numbers, as a transposed table has."""
 
 
 @dataclass

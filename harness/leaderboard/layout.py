@@ -146,7 +146,15 @@ class Layout:
         directions = {c.higher_is_better for c in self.columns if c.kind == "value"}
         better = directions.pop() if len(directions) == 1 else None
         columns = [
-            Column(r.header or ("",), first.metric, first.kind, first.percent, first.decimals, better)
+            Column(
+                r.header or ("",),
+                first.metric,
+                first.kind,
+                first.percent,
+                first.decimals,
+                better,
+                r.published,
+            )
             for r in self.rows
         ]
         rows = [
@@ -180,7 +188,8 @@ def marks_legend(table: Layout, best: str, tied: str) -> str:
     if not any(entry.best for entry in table.entries):
         return ""
     test = f"paired on the same samples, Holm, {1 - table.level:.2g}"
-    among = " of those measured here" if any(row.published for row in table.rows) else ""
+    sets = [*(row.published for row in table.rows), *(column.published for column in table.columns)]
+    among = " of those measured here" if any(sets) else ""
     return f"{best}: best{among}; {tied}: not significantly worse ({test})"
 
 

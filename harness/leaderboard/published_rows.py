@@ -61,7 +61,7 @@ def add_published(
             header = tuple(label if name else "" for name in names)
             group = "published" if spec.group else ""
             rows[n] = Row(header, entries, group, background.sets[n])
-    _keep_published(table, rows, spec, data, background)
+    _keep_published(table, rows, spec, data, background, rests)
     _explain(table, rows, background, own, rests, "without intervals, ")
 
 
@@ -92,7 +92,10 @@ def add_published_summary(
     else:
         table.note(f"published results have a part in these numbers: {_join_names(background)}")
     own = collect_own_facts(data, store)
-    _explain(table, rows, background, own, [()] * len(table.columns), "")
+    labels = tuple(dict.fromkeys(map(str, data["at.dataset"])))
+    # only the summary knows on which data sets a number rests, unless its column names one
+    rests = [tuple(name for name in labels if name in column.header) or labels for column in table.columns]
+    _explain(table, rows, background, own, rests, "")
 
 
 def _explain(
@@ -108,10 +111,14 @@ def _explain(
     `rests` are the data sets on which the numbers of each column rest.
     """
     kept = {id(row) for row in table.rows}
+    has: dict[str, NDArray[np.bool_]] = {}
+    for (_, name), numbers in background.numbers.items():
+        has[name] = has.get(name, False) | ~np.isnan(numbers)
     for n, row in rows.items():
         if id(row) in kept:
             for entry, datasets in zip(row.entries, rests, strict=True):
-                text = describe_differences(background, n, datasets, own) if entry.value is not None else ""
+                resting = [name for name in datasets if name in has and has[name][n]]
+                text = describe_differences(background, n, resting, own) if entry.value is not None else ""
                 entry.notes += [table.note(text)] if text else []
     if kept and not own.values:
         table.note(
@@ -127,12 +134,18 @@ def _explain(
 
 
 def _keep_published(
-    table: Table, rows: Mapping[int, Row], spec: TableSpec, data: pd.DataFrame, background: Background
+    table: Table,
+    rows: Mapping[int, Row],
+    spec: TableSpec,
+    data: pd.DataFrame,
+    background: Background,
+    rests: Sequence[Sequence[str]] = (),
 ) -> None:
     """Append those of the published rows (by their model's place) that show where one's own rows stand.
 
     They are chosen by the column that the table is sorted by, else by the first one that has published numbers,
-    in which each of one's own numbers gets a footnote on its standing.
+    in which each of one's own numbers gets a footnote on its standing. `rests` are the data sets of each column: a
+    mean over some of them stands nowhere among means over all.
     """
     place = _choose_column(table, rows, spec)
     if place is None:
@@ -153,9 +166,24 @@ def _keep_published(
             {*around, *same}, key=lambda n: (np.isnan(others[n]), -others[n] if better else others[n])
         )
     shown = " / ".join(filter(None, table.show_header(column)))
+    if column.higher_is_better is None:
+        table.note(
+            f"{shown}: not stated whether more is better, so none is said to be better than published ones"
+        )
+        own = []
+    needed = set(rests[place]) if rests else set()
+    measured = _datasets_by_record(data, column.metric) if len(needed) > 1 else None
     for row in own:
         value = row.entries[place].value
-        if value is not None and value == value:
+        lacking = (
+            needed - {measured.get(id) for id in row.entries[place].records}
+            if measured is not None
+            else set()
+        )
+        if value is not None and lacking:
+            text = f"not compared with published means: without {', '.join(sorted(lacking))}"
+            row.entries[place].notes.append(table.note(f"{shown}: {text}"))
+        elif value is not None and value == value:
             text = _describe_standing(value, others, [background.labels[n] for n in models], column)
             row.entries[place].notes.append(table.note(f"{shown}: {text}"))
     table.rows += [rows[models[n]] for n in chosen]
@@ -196,6 +224,14 @@ def _datasets_by_column(data: pd.DataFrame, names: Sequence[str]) -> dict[tuple[
     for header, dataset in zip(headers, data.get("at.dataset", ()), strict=True):
         found.setdefault(header, {})[str(dataset)] = None
     return {header: tuple(labels) for header, labels in found.items()}
+
+
+def _datasets_by_record(data: pd.DataFrame, metric: str) -> dict[str, str]:
+    """Return the data set of each record that has the metric."""
+    if f"metric.{metric}" not in data:
+        return {}
+    there = (data["status"] == "ok") & data[f"metric.{metric}"].notna()
+    return dict(zip(data["id"][there].map(str), data["at.dataset"][there].map(str), strict=True))
 
 
 def _to_text(value: object) -> str:

@@ -10,7 +10,7 @@ from harness.leaderboard.entries import Column, Row, TableValue
 from harness.leaderboard.table import Table
 
 ENTRY = ("value", "low", "high", "spread", "method", "count", "expected", "best", "tied", "notes", "records")
-COLUMN = ("header", "metric", "kind", "percent", "decimals", "higher_is_better")
+COLUMN = ("header", "metric", "kind", "percent", "decimals", "higher_is_better", "published")
 PLAIN = ("name", "title", "footnotes", "caption", "level", "titles", "name_titles")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,13 +85,15 @@ def gather_background(
     """
     background = Background()
     wanted = _name_datasets(data)
+    seen: list[PublishedSet] = []
     for name in dict.fromkeys(names):
         try:
             found = _find_set(name, store, suite)
         except HarnessError as error:
             background.problems.append(f"without the published results of '{name}': {error}")
             continue
-        if found is not None:
+        if found is not None and not any(found is other for other in seen):  # a file may have two names
+            seen.append(found)
             _add_set(background, found, wanted, data)
     return background
 
@@ -113,19 +116,26 @@ def _read_suite(name: str, store: Store) -> PublishedSet:
     place = {model: n for n, model in enumerate(models)}
     seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
     rows = [place[str(m)] for m in data["at.model"]]
+    apart = [data[f"at.{c}"].map(str) for c in ("experiment", "protocol", "method") if f"at.{c}" in data]
+    ways = list(zip(*apart, strict=True))
     datasets = [str(d) for d in data["at.dataset"]]
     numbers: dict[tuple[str, str], list[float]] = {}
     left_out = 0
     metrics = [c.removeprefix("metric.") for c in data.columns if c.startswith("metric.")]
     for metric in metrics:
         found: dict[tuple[str, int], dict[Any, list[float]]] = {}
+        several_ways: dict[tuple[str, int], set[tuple[str, ...]]] = {}
         values = data[f"metric.{metric}"].to_numpy(dtype=float, na_value=np.nan).tolist()
-        for dataset, row, seed, value in zip(datasets, rows, seeds, values, strict=True):
+        for dataset, row, seed, way, value in zip(datasets, rows, seeds, ways, values, strict=True):
             if value == value:
+                several_ways.setdefault((dataset, row), set()).add(way)
                 found.setdefault((dataset, row), {}).setdefault(seed, []).append(value)
         for (dataset, row), by_seed in found.items():
-            if any(len(set(several)) > 1 for several in by_seed.values()):
-                left_out += 1  # of several evaluations, such as languages, none is the number
+            ambiguous = (
+                len(several_ways[dataset, row]) > 1 and len({v for s in by_seed.values() for v in s}) > 1
+            )
+            if ambiguous or any(len(set(several)) > 1 for several in by_seed.values()):
+                left_out += 1  # of several evaluations, such as methods or languages, none is the number
                 continue
             column = numbers.setdefault((metric, dataset), [np.nan] * len(models))
             column[row] = float(np.mean([several[0] for several in by_seed.values()]))
@@ -159,8 +169,17 @@ def _read_facts(data: pd.DataFrame, rows: Sequence[int]) -> dict[str, list[str]]
                 values = data[column].to_list()
                 scale = 1e6 if name == "param_count" else None
                 facts[fact] = [_to_text(values[row], scale) for row in rows]
+                if fact == "parameters":  # a tag is free text, such as "25.6M"
+                    facts[fact] = [text if _is_number(text) else "" for text in facts[fact]]
                 break
     return facts
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _to_text(value: Any, scale: float | None = None) -> str:
@@ -204,23 +223,50 @@ def _add_set(
 ) -> None:
     """Add a set's models, and their numbers on the suite's data sets."""
     before, count = background.count, len(found.models)
-    background.labels += [f"{model} [{found.name}]" for model in found.models]
-    background.sets += [found.name] * count
+    # files in several folders may have one name
+    also = sum(re.sub(r" \(\d+\)$", "", other) == found.name for other in background.sources)
+    set_name = f"{found.name} ({also + 1})" if also else found.name
+    background.labels += [f"{model} [{set_name}]" for model in found.models]
+    background.sets += [set_name] * count
     background.written += found.written or [""] * count
-    background.sources[found.name] = found.source + (f" ({found.note})" if found.note else "")
+    background.sources[set_name] = found.source + (f" ({found.note})" if found.note else "")
     for key, column in background.numbers.items():
         background.numbers[key] = np.append(column, np.full(count, np.nan))
-    for (metric, dataset), values in found.numbers.items():
+    meant: dict[tuple[str, str], list[str]] = {}
+    for metric, dataset in found.numbers:
+        labels = wanted.get(normalise_dataset(dataset), ())
         if (metric in found.fractions) != _is_fraction(data, metric, metric in found.fractions):
+            if labels:
+                where = "there" if metric in found.fractions else "here"
+                background.problems.append(
+                    f"without '{metric}' of [{set_name}]: it is a fraction only {where}"
+                )
             continue  # another scale under the same name
-        for label in wanted.get(normalise_dataset(dataset), ()):
-            whole = background.numbers.setdefault((metric, label), np.full(before + count, np.nan))
-            whole[before:] = values
-            if dataset in found.counts:
-                background.counts[found.name, label] = found.counts[dataset]
+        for label in labels:
+            meant.setdefault((metric, label), []).append(dataset)
+    for (metric, label), datasets in meant.items():
+        columns = [np.asarray(found.numbers[metric, dataset], dtype=np.float64) for dataset in datasets]
+        whole = background.numbers.setdefault((metric, label), np.full(before + count, np.nan))
+        whole[before:], differ = _unite(columns)
+        if differ:
+            names = ", ".join(f"'{dataset}'" for dataset in datasets)
+            background.problems.append(
+                f"without '{metric}' of [{set_name}] on {label} for {differ} of {count} models: "
+                f"{names} all mean it, and their numbers differ"
+            )
+        counts = {found.counts[dataset] for dataset in datasets if dataset in found.counts}
+        if len(counts) == 1:
+            background.counts[set_name, label] = counts.pop()
     for fact in FACTS:
         texts = found.facts.get(fact, [""] * count)
         background.facts[fact] = [*background.facts.get(fact, [""] * before), *texts]
+
+
+def _unite(columns: Sequence[Numbers]) -> tuple[Numbers, int]:
+    """Return the known number of each place among columns, NaN where they differ, and the count of such places."""
+    low, high = np.fmin.reduce(columns), np.fmax.reduce(columns)
+    differ = low < high
+    return np.where(differ, np.nan, low), int(differ.sum())
 
 
 def _is_fraction(data: pd.DataFrame, metric: str, default: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ PHRASES = {
     "precision": "{}",
 }
 """The facts that make numbers comparable or not, in words."""
+
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
+"""Other words for precisions."""
 
 CLOSE = 0.005
 """Relative difference up to which two numbers are the same fact: published ones are rounded."""
@@ -95,11 +99,13 @@ def describe_differences(background: Background, model: int, datasets: Sequence[
         if stated and known and not any(_is_same(stated, value) for value in known):
             theirs.append(phrase.format(_shorten(stated)))
             ours.append(phrase.format(" or ".join(map(_shorten, known))))
+    sizes: dict[tuple[str, str], None] = {}  # many data sets, such as corruptions, share their size
     for dataset in datasets:
         count, counts = background.counts.get((background.sets[model], dataset)), own.counts.get(dataset, [])
         if count is not None and counts and count not in counts:
-            theirs.append(f"on {count:,} samples")
-            ours.append(f"on {' or '.join(f'{n:,}' for n in counts)}")
+            sizes[f"on {count:,} samples", f"on {' or '.join(f'{n:,}' for n in counts)}"] = None
+    theirs += [size for size, _ in sizes]
+    ours += [size for _, size in sizes]
     return f"published {', '.join(theirs)}; here {', '.join(ours)}" if theirs else ""
 
 
@@ -126,8 +132,20 @@ def describe_unknown(background: Background, name: str, own: OwnFacts) -> str:
 
 
 def _is_same(one: str, other: str) -> bool:
+    one, other = _use_own_words(one), _use_own_words(other)
     try:
         a, b = float(one), float(other)
     except ValueError:
-        return one.strip().lower() == other.strip().lower()
+        return one == other
     return abs(a - b) <= CLOSE * max(abs(a), abs(b))
+
+
+def _use_own_words(text: str) -> str:
+    """Return a fact as it is written here: the side of a square, and a precision by its full name.
+
+    >>> _use_own_words("224x224"), _use_own_words("FP16")
+    ('224', 'float16')
+    """
+    text = text.strip().lower()
+    square = re.fullmatch(r"(\d+)\s*[x×]\s*\1", text)
+    return square[1] if square else PRECISIONS.get(text, text)

@@ -12,7 +12,8 @@ before it):
     resnet18.tv_in1k,224,69.752,88.200,
 
 `source`, and `commit` or `date`, are required. `metric` is the numbers' (a column `METRIC of DATASET` holds
-another one), `unit` is percent or fraction (of `metric`; none: neither), `better` higher or lower. `models` says
+another one), `unit` is percent or fraction (of `metric`; none: neither; unsaid: fractions from 0 to 1), `better` higher
+or lower. `models` says
 what a suite would write for a model, `samples` how many samples a data set has (`5000` for all, or
 `imagenet = 50000, imagenetv2 = 10000`). A column named by a fact (`FACTS`) states it for each model, a head line for all.
 All other columns are data sets, as a suite writes them. An empty field is unknown. A file whose first column is
@@ -35,6 +36,17 @@ FACTS = ("resolution", "interpolation", "crop", "templates", "precision", "stand
 kept, number of templates, precision, whether it is a standard model (for effective robustness), parameters."""
 
 KEYS = ("source", "commit", "date", "metric", "unit", "better", "models", "samples", "note", *FACTS)
+STANDARD = ("", "true", "yes", "1", "false", "no", "0")
+"""How a file states whether a model is a standard one."""
+
+OTHER_WORDS = {
+    **{fact: fact for fact in FACTS},  # with capitals
+    **dict.fromkeys(("img_size", "image_size", "input_size"), "resolution"),
+    **dict.fromkeys(("crop_pct", "crop_ratio"), "crop"),
+    **dict.fromkeys(("param_count", "params"), "parameters"),
+}
+"""Other words for facts: as names of data sets they would hide what makes numbers comparable."""
+
 OTHER_METRIC = re.compile(r"(\S+) of (\S.*)")
 
 
@@ -77,21 +89,34 @@ def parse_published_set(name: str, text: str, where: str) -> PublishedSet:
     if repeated := [model for model, times in Counter(models).items() if times > 1]:
         raise DataError(f"{where}: the model '{repeated[0]}' occurs twice")
     facts = {fact: [head[fact]] * len(models) for fact in FACTS if fact in head}
+    _check_standard(head.get("standard", ""), where)
+    for text in facts.get("parameters", ())[:1]:
+        _parse_number(text, "parameters", _find_line(lines, "parameters"), where)
     metric = head["metric"]
     percent = head.get("unit", "fraction") == "percent"
+    unsaid = "unit" not in head
     numbers: dict[tuple[str, str], Sequence[float]] = {}
     for place, column in enumerate(rows[0][1][1:], 1):
-        fields = [(line, row[place].strip()) for line, row in rows[1:]]
+        fields = [(line, row[place]) for line, row in rows[1:]]
         if column in FACTS:
+            for line, text in fields if column == "standard" else ():
+                _check_standard(text, f"{where}: line {line}")
+            for line, text in fields if column == "parameters" else ():
+                _parse_number(text, column, line, where)
             facts[column] = [text for _, text in fields]
             continue
+        if fact := OTHER_WORDS.get(column.lower()):
+            raise DataError(f"{where}: line {rows[0][0]}: the column '{column}' must be called '{fact}'")
         other = OTHER_METRIC.fullmatch(column)
         measured = other[1] if other else metric
         named = (measured, other[2] if other else column)
         if named in numbers:
             raise DataError(f"{where}: line {rows[0][0]}: the column '{column}' occurs twice")
         scale = 100.0 if percent and measured == metric else 1.0
-        numbers[named] = [_parse_number(text, column, line, where) / scale for line, text in fields]
+        values = [_parse_number(text, column, line, where) for line, text in fields]
+        if unsaid and measured == metric:
+            _check_fractions(values, column, fields, where)
+        numbers[named] = [value / scale for value in values]
     lower = head.get("better") == "lower"
     origin = ", ".join(f"{key} {head[key]}" for key in ("commit", "date") if head.get(key))
     return PublishedSet(
@@ -129,9 +154,15 @@ def _parse_head(lines: Sequence[str], where: str) -> dict[str, str]:
     """Return the values of the commented lines by their keys."""
     head: dict[str, str] = {}
     last = ""
+    began = False
     for number, line in enumerate(lines, 1):
         if not line.startswith("#"):
+            began = began or bool(line.strip())
             continue
+        if began:  # perhaps a model's row, whose name begins so
+            raise DataError(
+                f'{where}: line {number}: a comment below the header; a name with # goes in quotes "…"'
+            )
         key, colon, value = line[1:].partition(":")
         key = key.strip()
         if colon and key in KEYS:
@@ -155,7 +186,10 @@ def _check_word(head: Mapping[str, str], key: str, known: Sequence[str], where: 
 def _read_rows(lines: Sequence[str], where: str) -> list[tuple[int, list[str]]]:
     """Return the rows with the numbers of their lines, the header first; models are rows."""
     content = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
-    rows = [(n, next(csv.reader([line]))) for n, line in content]
+    # the fields of a spreadsheet or of a person may begin with blanks, quoted ones too
+    rows = [
+        (n, [text.strip() for text in next(csv.reader([line], skipinitialspace=True))]) for n, line in content
+    ]
     if len(rows) < 2 or rows[0][1][0] not in ("model", "dataset"):
         found = rows[0][1][0] if rows else "nothing"
         raise DataError(
@@ -164,7 +198,7 @@ def _read_rows(lines: Sequence[str], where: str) -> list[tuple[int, list[str]]]:
     for number, row in rows:
         if len(row) != len(rows[0][1]):
             raise DataError(f"{where}: line {number}: {len(row)} fields, the header has {len(rows[0][1])}")
-        if not row[0].strip():
+        if not row[0]:
             raise DataError(f"{where}: line {number}: the first field is empty")
     if rows[0][1][0] == "model":
         return rows
@@ -183,3 +217,26 @@ def _parse_number(text: str, column: str, line: int, where: str) -> float:
     if not math.isfinite(value):
         raise DataError(f"{where}: line {line}: {column}: expected a number, found {text!r:.60}")
     return value
+
+
+def _check_standard(text: str, where: str) -> None:
+    """Raise DataError unless the fact is true, false or unknown: another word would count as false."""
+    if text.lower() not in STANDARD:
+        raise DataError(f"{where}: standard: expected true or false, found {text!r:.60}")
+
+
+def _find_line(lines: Sequence[str], key: str) -> int:
+    """Return the number of a key's line in the head."""
+    return next(n for n, line in enumerate(lines, 1) if line[1:].partition(":")[0].strip() == key)
+
+
+def _check_fractions(
+    values: Iterable[float], column: str, fields: Iterable[tuple[int, str]], where: str
+) -> None:
+    """Raise DataError for a number that is no fraction, since a head without a unit says nothing else."""
+    for value, (line, text) in zip(values, fields, strict=True):
+        if not 0 <= value <= 1 and not math.isnan(value):
+            raise DataError(
+                f"{where}: line {line}: {column}: {text} is no fraction from 0 to 1: "
+                "the head needs a line '# unit: percent', or '# unit: none' for another scale"
+            )

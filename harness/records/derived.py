@@ -27,7 +27,7 @@ from harness.records.store import Store, count_warnings
 
 log = logging.getLogger("harness")
 
-FORMAT = 2
+FORMAT = 3
 """Version of the entries."""
 
 MOST_FILES = 400

@@ -62,6 +62,8 @@ def _render_winner(won: Sequence[tuple[str, TableValue, Column]]) -> str:
 def _render_range(table: Table) -> str:
     """Return the lowest and the highest number of a table's first column whose rows differ, or nothing."""
     for n, column in enumerate(table.columns):
+        if column.published:
+            continue
         found = [
             (entry.value, row.header, entry)
             for row in table.rows

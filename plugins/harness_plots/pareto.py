@@ -132,7 +132,7 @@ class Pareto:
                 color=colors[n],
                 clip_on=False,
             )
-        around = behind.groupby("model", sort=False)[[self.cost, metric]].mean()
+        around = _average_published(behind, kept, names)[[self.cost, metric]]
         if len(around):
             cloud = ax.scatter(
                 around[self.cost],
@@ -143,7 +143,7 @@ class Pareto:
                 linewidths=0,
                 zorder=0.5,
             )
-            name_on_hover(cloud, [str(model) for model in around.index])
+            name_on_hover(cloud, [_name_published(key) for key in around.index])
             lines += [[pair] for pair in zip(around[self.cost], around[metric] * scale, strict=True)]
         self._scale_costs(ax, [*costs, *around[self.cost]])
         ax.set_xlabel(name_quantity(self.cost))
@@ -159,7 +159,8 @@ class Pareto:
         drop_crowded_ticks(figure)
         shown = ", ".join(shorten(labels[n], 30) for n in best[:8]) + (", …" if len(best) > 8 else "")
         bars = any(p.low is not None for p in found)
-        grey = f" Grey: {len(around)} published models, outside the front." if len(around) else ""
+        count = around.index.get_level_values("model").nunique()
+        grey = f" Grey: {count} published models, outside the front." if len(around) else ""
         intervals = f" Vertical bars: {self.level:.0%} intervals." if bars else ""
         return (
             f"{words} against {inside_sentence(name_quantity(self.cost))}; bold and joined: the Pareto front ({shown})."
@@ -175,3 +176,36 @@ class Pareto:
             set_log_axis(ax, "x")
         else:
             ax.xaxis.set_major_formatter(lambda value, _: format_si(value))
+
+
+def _average_published(behind: pd.DataFrame, own: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the means of published models, by model and by those of `names` that tell data sets apart.
+
+    A mean over some of the data sets of one's own would stand among means over all: such models are left out.
+    """
+    apart = [name for name in names if name == "dataset" or name.startswith("tag.dataset.")]
+    needed = _count_datasets(own, apart)
+    means = behind.groupby(["model", *apart], sort=False, dropna=False).mean(numeric_only=True)
+    found = _count_datasets(behind, ["model", *apart])
+    whole = [found[key] == needed.get(key[1:]) for key in map(_as_tuple, means.index)]
+    return means.loc[whole]
+
+
+def _count_datasets(data: pd.DataFrame, names: Sequence[str]) -> dict[tuple[object, ...], int]:
+    """Return the number of data sets in each group of rows with equal `names`."""
+    groups: dict[tuple[object, ...], set[str]] = {}
+    columns = [data[name].tolist() for name in names]
+    for place, dataset in enumerate(data["dataset"].tolist()):
+        groups.setdefault(tuple(column[place] for column in columns), set()).add(str(dataset))
+    return {key: len(datasets) for key, datasets in groups.items()}
+
+
+def _as_tuple(key: object) -> tuple[object, ...]:
+    return key if isinstance(key, tuple) else (key,)
+
+
+def _name_published(key: object) -> str:
+    """Return the name of a published point by its place in the means' index."""
+    from harness_plots.points import format_key
+
+    return format_key(_as_tuple(key))

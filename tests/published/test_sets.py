@@ -111,3 +111,29 @@ def test_a_set_of_another_package_is_found_without_importing_it(tmp_path, monkey
     finally:
         monkeypatch.undo()
         registry.refresh()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model,x\na,0.5\nb,76.1\n", "line 6: x: 76.1 is no fraction from 0 to 1: the head needs a line '# unit: percent'"),
+        ("model,x\n#1,0.5\nb,0.7\n", "line 5: a comment below the header"),
+        ("model,parameters,x\na,25.6M,0.5\n", "line 5: parameters: expected a number, found '25.6M'"),
+        ("model,standard,x\na,yep,0.5\n", "line 5: standard: expected true or false, found 'yep'"),
+        ("# standard: all\nmodel,x\na,0.5\n", "standard: expected true or false, found 'all'"),
+        ("model,Resolution,x\na,224,0.5\n", "line 4: the column 'Resolution' must be called 'resolution'"),
+        ("model,crop_pct,x\na,0.9,0.5\n", "line 4: the column 'crop_pct' must be called 'crop'"),
+        ("# parameters: 3M\nmodel,x\na,0.5\n", "line 4: parameters: expected a number, found '3M'"),
+    ],
+)  # fmt: skip
+def test_what_would_give_wrong_numbers_is_refused(text, message):
+    with pytest.raises(HarnessError) as error:
+        parse("# source: p\n# commit: c\n# metric: top1\n" + text)
+    assert message in str(error.value)
+
+
+def test_blanks_around_fields_do_not_count():
+    found = parse(HEAD + 'model, resolution, x\n a , 224, 1\n"#b", 384 ,2\n')
+    assert found.models == ("a", "#b")
+    assert found.facts["resolution"] == ["224", "384"]
+    assert [dataset for _, dataset in found.numbers] == ["x"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness.discovery.registry import installed
 from harness.errors import HarnessError
 from harness.planning.suite import parse_suite
 
@@ -403,3 +404,148 @@ def test_a_file_beside_the_suite_is_found_from_anywhere(tmp_path, monkeypatch):
     assert found.published == [a, b, "timm", "no.csv"]
     assert [table.published for table in found.tables] == [[b], None]
     assert found.folder == (tmp_path / "suite").resolve()
+
+
+def test_files_of_one_name_are_told_apart_and_no_set_counts_twice(store, make, tmp_path):
+    one = make.csv("model,imagenet", "a,10", "b,20")
+    (tmp_path / "other").mkdir()
+    two = make.csv("model,imagenet", "a,30", name="other/others.csv")
+    found = table(store, one, two, published_rows="all")
+    assert {row.header[0]: row.entries[0].value for row in found.rows if row.published} == {
+        "a [others]": 0.1,
+        "b [others]": 0.2,
+        "a [others (2)]": 0.3,
+    }
+    assert any(text.startswith("[others (2)] published") for text in found.footnotes)
+    distribution = next(p.distribution for p in installed("published") if p.name == "timm")
+    twice = table(store, "timm", f"{distribution}/timm")
+    once = table(store, "timm")
+    assert shown(twice) == shown(once)
+    assert notes(twice, "A") == notes(once, "A")
+
+
+def test_columns_that_mean_one_data_set_complete_each_other_and_are_left_out_where_they_differ(store, make):
+    file = make.csv(
+        "model,imagenet,x/ImageNet", "first,10,", "second,,20", "same,30,30", "differ,40,41", "none,,"
+    )
+    found = table(store, file, published_rows="all")
+    values = {row.header[0]: row.entries[0].value for row in found.rows if row.published}
+    assert values == {"first [others]": 0.1, "second [others]": 0.2, "same [others]": 0.3}
+    (said,) = [text for text in found.footnotes if "all mean it" in text]
+    assert "'top1' of [others] on ImageNet for 1 of 5 models: 'imagenet', 'x/ImageNet'" in said
+
+
+def test_numbers_of_another_scale_are_named(store, make):
+    head = "# source: p\n# date: 2024\n# metric: top1\n# unit: none\n"
+    found = table(store, make.csv(*ROWS, head=head))
+    assert "without 'top1' of [others]: it is a fraction only here" in found.footnotes
+    more = table(store, make.csv("model,imagenet,top5 of imagenet", "a,10,20"))
+    assert not any("fraction only" in text for text in more.footnotes)
+
+
+def test_a_mean_over_fewer_data_sets_stands_nowhere_among_published_means(make):
+    made = make(tables=[{"name": "all", "columns": ["tag.dataset.role"], "values": ["top1"]}])
+    for model, dataset in (("A", "fog 1"), ("A", "fog 2"), ("B", "fog 1")):
+        made.record(model, dataset, 0.5, tags={"dataset.role": "corruption"})
+    rows = (
+        "dataset,a,b",
+        "imagenet-c?corruption=fog&severity=1,80,40",
+        "imagenet-c?corruption=fog&severity=2,60,20",
+    )
+    found = table(made.done(), make.csv(*rows))
+    assert any("better than 50.0 % of 2" in text for text in notes(found, "A"))
+    assert not any("better than" in text for text in notes(found, "B"))
+    assert any("not compared with published means: without fog 2" in text for text in notes(found, "B"))
+
+
+def test_a_difference_of_many_data_sets_is_said_once_in_means_and_in_summaries(make):
+    summary = {"name": "er", "columns": ["dataset"], "summary": "effective-robustness"}
+    mean = {"name": "mean", "columns": ["tag.dataset.role"], "values": ["top1"]}
+    made = make(tables=[mean, summary])
+    for dataset in ("ImageNet", "V2"):
+        made.record("A", dataset, 0.5, tags={"dataset.role": "any"})
+    head = "# source: p\n# date: 2024\n# metric: top1\n# unit: percent\n# samples: 5000\n# standard: true\n"
+    file = make.csv(*ROWS, head=head)
+    for found in harness.table("mine", store=made.done().path, add_published=file):
+        theirs = [row for row in found.rows if row.published]
+        assert theirs
+        for row in theirs:
+            texts = [found.footnotes[n] for n in row.entries[0].notes]
+            assert "published on 5,000 samples; here on 200" in texts, found.name
+
+
+def test_a_transposed_table_still_knows_which_numbers_are_published(store, make):
+    found = table(store, make.csv(*ROWS), transpose=True)
+    assert [column.published for column in found.columns][:3] == ["", "", "others"]
+    assert "*: best of those measured here;" in found.render()
+
+
+def test_parameters_in_words_of_an_imported_suite_are_unknown(make):
+    from harness.published.background import gather_background
+
+    other = make(suite="theirs")
+    other.record("old", "imagenet", 0.4, tags={"settings.parameters": "25.6M"})
+    other.record("new", "imagenet", 0.4, tags={"settings.parameters": "3e6"})
+    other.done({})
+    made = make()
+    made.record("A", "ImageNet", 0.5)
+    from harness.leaderboard.frame import suite_frame
+
+    store = made.done()
+    assert gather_background(["theirs"], suite_frame(store, "mine"), store).facts["parameters"] == ["", "3e6"]
+
+
+@pytest.mark.parametrize("points", [["model"], ["model", "dataset"]])
+def test_the_pareto_plot_has_no_means_over_fewer_data_sets(make, points):
+    file = make.csv("model,parameters,imagenet,imagenetv2", "whole,3e6,60,40", "half,2e6,90,")
+    options = {"metric": "top1", "points": points}
+    kind = {"kind": "pareto", "options": options, "published": [file]}
+    made = make(plots=[{"name": "costs", **kind}])
+    for model in ("A", "B"):
+        for dataset in ("ImageNet", "V2"):
+            made.record(model, dataset, 0.5, cost={"parameters": 1e6})
+    (axes,) = harness.plots("mine", store=made.done().path)["costs"].axes
+    (cloud,) = [
+        points for points in axes.collections if hasattr(points, "get_sizes") and len(points.get_sizes())
+    ]
+    drawn = sorted((float(x), round(float(y), 3)) for x, y in cloud.get_offsets())
+    whole = [(3e6, 50.0)] if points == ["model"] else [(2e6, 90.0), (3e6, 40.0), (3e6, 60.0)]
+    assert drawn == whole
+
+
+def test_no_number_is_better_than_others_if_no_direction_is_stated(make):
+    class Undirected:
+        takes_published, unit, higher_is_better = True, None, None
+
+        def __call__(self, records):
+            return records[["model", "dataset"]].assign(metric="odd", value=records["top1"])
+
+    harness.register("summaries", "undirected", Undirected)
+    made = make(tables=[{"name": "s", "summary": "undirected"}])
+    made.record("A", "ImageNet", 0.5)
+    found = table(made.done(), make.csv(*ROWS))
+    assert any(row.published for row in found.rows)
+    assert not any("better than" in text for text in notes(found, "A"))
+    assert any("not stated whether more is better" in text for text in found.footnotes)
+
+
+def test_two_methods_of_a_suite_are_no_seeds_of_one_number(store, make):
+    other = make(suite="theirs")
+    for seed, (method, accuracy) in enumerate((("probe", 0.4), ("tuned", 0.8))):
+        other.record("old", "imagenet", accuracy, seed=seed)
+        other.cells[-1]["at"]["method"] = method
+    other.record("new", "imagenet", 0.7)
+    other.done({})
+    found = table(store, "theirs", published_rows="all")
+    assert [name for name, of in shown(found) if of] == ["new [theirs]"]
+    assert any("1 numbers with several values at one place are left out" in text for text in found.footnotes)
+
+
+def test_one_fact_in_other_words_does_not_differ(make):
+    made = make(tables=[{"name": "all", "values": ["top1"]}])
+    note = {"preparation": {"resize": 256, "crop": 224, "interpolation": "bilinear"}}
+    made.record("A", "ImageNet", 0.5, notes=note, cell={"precision": "float16"})
+    rows = ("model,resolution,precision,imagenet", "same,224x224,FP16,40", "other,224x256,fp32,50")
+    found = table(made.done(), make.csv(*rows), published_rows="all")
+    assert notes(found, "same [others]") == []
+    assert notes(found, "other [others]") == ["published at 224x256 px, fp32; here at 224 px, float16"]
