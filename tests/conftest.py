@@ -1,4 +1,4 @@
-"""What all tests share: the draws of property tests, and effort counted instead of timed.
+"""What all tests share: the draws of property tests, effort counted instead of timed, and Ray without tokens.
 
 Property tests draw the same examples every time; HYPOTHESIS_PROFILE=explore draws new ones.
 """
@@ -18,6 +18,9 @@ UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("repeatable", derandomize=True, **UNTIMED)
 settings.register_profile("explore", print_blob=True, **UNTIMED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# Ray reads this once in a process: clusters of several tests could not be joined in turn otherwise
+os.environ["RAY_AUTH_MODE"] = "disabled"
 
 
 @pytest.fixture

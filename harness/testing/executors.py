@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.contract.declared import ask
 from harness.running.worker import RunSettings
 from harness.testing.cell_runs import temporary_folder
 from harness.testing.grids import PlannedGrid, explain_grid_refusal, installed_grids
@@ -21,6 +23,17 @@ class ExecutorSubject:
     cell: Mapping[str, Any] | None = None
 
 
+@contextmanager
+def _closing(plugin: Any) -> Iterator[None]:
+    """Have the executor end what it has started, as a run does at its end."""
+    try:
+        yield
+    finally:
+        if (close := ask(plugin, "close")) is not None:
+            with must("`close` to end what the executor has started", "It is called at the end of a run."):
+                close()
+
+
 def check_executes(subject: ExecutorSubject) -> None:
     """It returns every cell once with its record, which is on disk by then, and reports their start."""
     from harness.records.store import Store
@@ -32,7 +45,7 @@ def check_executes(subject: ExecutorSubject) -> None:
         raise NotChecked(
             "no installed protocol states a smallest grid that can run here: define the fixture `cell`"
         )
-    with temporary_folder() as place:
+    with temporary_folder() as place, _closing(subject.plugin):
         settings = RunSettings(
             Path(place) / "store", device="cpu", batch_size=16, cache=Path(place) / "cache"
         )

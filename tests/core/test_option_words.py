@@ -12,7 +12,7 @@ from harness.planning.descriptions import describe_plugin
 def shipped() -> Iterator[registry.Plugin]:
     """The first-party plugins of every kind that takes options."""
     for kind in registry.KINDS:
-        if kind != "suites":
+        if kind not in ("suites", "published"):  # files, which have no factory
             yield from (p for p in registry.installed(kind) if p.distribution == "vision-harness")
 
 

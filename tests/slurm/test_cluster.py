@@ -207,6 +207,8 @@ def test_a_job_that_is_killed_costs_the_cell_that_it_was_at(trace: Path, tmp_pat
     def kill() -> None:
         wait(lambda: 1 in runs(trace))
         os.kill(int(runs(trace)[1][0][0]), signal.SIGKILL)
+        # its worker ends as well, unless it is let go at once and finishes the cell
+        wait(lambda: any(e.startswith("lost") for e in list(hears.events.get(1, ()))))
         (trace / "hold-1").unlink()
 
     killer = meanwhile(kill)
