@@ -109,7 +109,7 @@ def start(settings):
     worker = Worker(settings)
 
 def run(cells):
-    return [worker.run(cell).to_json() for cell in cells]
+    return [record.to_json() for cell in cells for record in worker.run_group([cell])]
 """
 
 
