@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.metadata import Distribution, distributions
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from harness.discovery.decorated import class_for, find_function_fault
@@ -256,3 +258,13 @@ def singular(kind: str) -> str:
         "published": "published set",
     }
     return words.get(kind, kind.removesuffix("s"))
+
+
+def locate_file(plugin: Plugin, relative: str) -> Path | None:
+    """Return a file of the package that an entry point names, which is not imported; None if it is not there."""
+    try:
+        spec = find_spec(plugin.target)
+    except ImportError:  # the package around it is missing
+        spec = None
+    folders = (spec.submodule_search_locations or []) if spec else []
+    return next((file for folder in folders if (file := Path(folder) / relative).is_file()), None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -304,14 +303,8 @@ def find_suite_file(name: str) -> Path:
         found = registry.find("suites", name)
     except PluginNotFound as error:
         raise SuiteError(f"{error} (your own suite file is named by its path, ending in .toml)") from None
-    try:
-        spec = find_spec(found.target)
-    except ImportError:  # the package around it is missing
-        spec = None
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        candidate = Path(folder) / f"{found.name}.toml"
-        if candidate.is_file():
-            return candidate
+    if (file := registry.locate_file(found, f"{found.name}.toml")) is not None:
+        return file
     raise SuiteError(f"suite '{name}' of {found.distribution}: {found.target} has no file {found.name}.toml")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,14 +39,8 @@ def find_published_file(name: str) -> Path:
         found = registry.find("published", name)
     except PluginNotFound as error:
         raise PluginNotFound(f"{error} (a file of your own is named by its path, ending in .csv)") from None
-    try:
-        spec = find_spec(found.target)
-    except ImportError:  # the package around it is missing
-        spec = None
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        file = Path(folder) / "published" / f"{found.name}.csv"
-        if file.is_file():
-            return file
+    if (file := registry.locate_file(found, f"published/{found.name}.csv")) is not None:
+        return file
     raise DataError(
         f"published set '{name}' of {found.distribution}: {found.target} has no file published/{found.name}.csv"
     )
