@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,21 +26,6 @@ def count_parameters(network: AdaptedNetwork) -> dict[str, float]:
         "trainable_parameters": trainable,
         "trainable_without_head": trainable - in_head,
         "trainable_share": trainable / total,
-    }
-
-
-def estimate_training_memory(network: nn.Module, optimizer_bytes: int) -> dict[str, float]:
-    """Return the bytes of parameters, gradients and optimiser state: a lower bound for training.
-
-    Activations are not included; on CUDA the measured peak is recorded as well.
-    """
-    parameters = sum(p.numel() * p.element_size() for p in network.parameters())
-    gradients = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
-    return {
-        "parameter_bytes": parameters,
-        "gradient_bytes": gradients,
-        "optimizer_bytes": optimizer_bytes,
-        "training_bytes": parameters + gradients + optimizer_bytes,
     }
 
 
@@ -77,20 +61,6 @@ def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
     return [*module.parameters(recurse=False), *(p for m in held for p in m.parameters())]
 
 
-def measure_inference_rate(network: nn.Module, images: torch.Tensor, repeats: int = 3) -> float:
-    """Return samples per second of the forward pass alone: the fastest of `repeats` after one warm-up."""
-    fastest = float("inf")
-    with torch.inference_mode():
-        for number in range(repeats + 1):
-            _synchronize(images)
-            began = time.perf_counter()
-            network(images)
-            _synchronize(images)
-            if number:
-                fastest = min(fastest, time.perf_counter() - began)
-    return len(images) / max(fastest, 1e-9)
-
-
 def copy_merged(network: AdaptedNetwork, method: Any) -> AdaptedNetwork | None:
     """Return a copy with the method's modules folded into the base; None if the method can't."""
     if not hasattr(method, "merge"):
@@ -98,8 +68,3 @@ def copy_merged(network: AdaptedNetwork, method: Any) -> AdaptedNetwork | None:
     merged = network.clone_network()
     method.merge(merged)
     return merged.eval()
-
-
-def _synchronize(images: torch.Tensor) -> None:
-    if images.is_cuda:
-        torch.cuda.synchronize(images.device)

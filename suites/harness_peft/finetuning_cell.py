@@ -15,13 +15,14 @@ from harness.contract.remarks import label_remark
 from harness.inference.prompts import prompt_facts, remark_prompts
 from harness.inference.splits import find_test_split
 from harness.inference.zeroshot import encode_prompts, prompts_of
+from harness.learning.costs import read_peak_memory, reset_peak_memory
 from harness.learning.recipe import Recipe, steps_for
 from harness_peft import costs, embedding_heads
 from harness_peft.adapted_network import AdaptedNetwork
 from harness_peft.cell_facts import CellFacts
 from harness_peft.evaluation import evaluate_cell, score_network
 from harness_peft.finetuning import collect_base_modules, train_network
-from harness_peft.measuring import build_curves, measure_costs, read_peak_memory, reset_peak_memory
+from harness_peft.measuring import build_curves, measure_costs
 from harness_peft.training_checks import TrainingFault, check_frozen, digest_frozen, trainable_parameters
 from harness_peft.training_data import TrainingBatches
 from harness_peft.trials import run_candidate_trials

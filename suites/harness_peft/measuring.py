@@ -8,6 +8,7 @@ import torch
 
 from harness import redact
 from harness.learning.checkpoints import save_tensors
+from harness.learning.costs import estimate_training_memory, measure_inference_rate
 from harness_peft import costs
 from harness_peft.adapted_network import AdaptedNetwork
 from harness_peft.trained_state import collect_trained_state
@@ -23,25 +24,6 @@ NOT_ALWAYS = (
 """Costs that only some methods have: those that train by steps, store tensors or can be merged."""
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Release cached blocks, then reset the peak-memory counter."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def read_peak_memory(device: torch.device) -> dict[str, float]:
-    """Return the most bytes that a CUDA device had allocated and reserved since the last reset.
-
-    NaN on other devices, so that tables have the columns (with dashes) wherever the suite runs.
-    """
-    cuda = device.type == "cuda"
-    return {
-        "training_peak_memory": torch.cuda.max_memory_allocated(device) if cuda else float("nan"),
-        "training_peak_memory_reserved": torch.cuda.max_memory_reserved(device) if cuda else float("nan"),
-    }
-
-
 def measure_costs(
     run: CellFacts, network: AdaptedNetwork, outcome: TrainingOutcome | None, notes: dict[str, Any]
 ) -> dict[str, float]:
@@ -50,9 +32,9 @@ def measure_costs(
     Costs that a method lacks are NaN (a dash in tables), so that a run of any methods has every column.
     """
     job, cost = run.job, dict.fromkeys(NOT_ALWAYS, float("nan"))
-    cost |= costs.estimate_training_memory(network, outcome.optimizer_bytes if outcome else 0)
+    cost |= estimate_training_memory(network, outcome.optimizer_bytes if outcome else 0)
     images = run.training.take(min(len(run.training), job.batch_size))
-    cost["samples_per_second"] = costs.measure_inference_rate(network, images)
+    cost["samples_per_second"] = measure_inference_rate(network, images)
     if outcome:
         if (seconds := outcome.seconds_per_step()) is not None:
             cost["seconds_per_step"] = seconds
@@ -65,7 +47,7 @@ def measure_costs(
         cost["adapter_bytes"] = _store(run, network)
     merged = costs.copy_merged(network, run.method)
     if merged is not None:
-        cost["merged_samples_per_second"] = costs.measure_inference_rate(merged, images)
+        cost["merged_samples_per_second"] = measure_inference_rate(merged, images)
         with torch.inference_mode():
             notes["merged_difference"] = float((merged(images) - network(images)).abs().max())
     return cost

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.learning.trials import TuningTrial, run_trials, select_best, spread_rates
 from harness_peft.embedding_heads import apply_head, embed_samples
 from harness_peft.evaluation import score_logits, score_network
-from harness_peft.tuning import TuningTrial, run_trials, select_best, spread_rates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

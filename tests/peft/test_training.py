@@ -16,6 +16,7 @@ import harness
 from harness.contract.data import Sample
 from harness.errors import Diverged, OptionError
 from harness.learning.recipe import Recipe
+from harness.learning.trials import spread_rates
 from harness.planning import suite as suites
 from harness_peft import costs, lora, selective
 from harness_peft.finetuning import collect_base_modules, train_network
@@ -23,7 +24,6 @@ from harness_peft.prepared_splits import pass_through
 from harness_peft.protocol import Finetuning
 from harness_peft.swept_probe import SweptProbe
 from harness_peft.training_data import TrainingBatches
-from harness_peft.tuning import spread_rates
 
 
 class Killed(Exception):
