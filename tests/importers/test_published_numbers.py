@@ -114,6 +114,7 @@ def test_clip_benchmark(run_import, exported, show_table, path):
 def test_the_excerpts_have_what_the_files_have(data):
     """Lest an editor or a copy takes away what they are there for."""
     rows = rows_of(data / "benchmark.csv")
+    assert (len(rows), len((data / "benchmark.csv").read_bytes())) == (507, 76274)
     assert {row["task"] for row in rows} == {"zeroshot_classification", "zeroshot_retrieval"}
     assert len({row["model_fullname"] for row in rows}) == 13
     assert len({row["dataset"] for row in rows}) == 39

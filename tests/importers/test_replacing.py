@@ -48,7 +48,7 @@ def test_another_version_of_a_public_file_is_refused_in_a_line(run_import, data,
     status, _, errors = run_import(LATER)
     assert status == 2
     assert errors == (
-        "harness: benchmark.csv: zeroshot_retrieval · ViT-B-32 openai · flickr30k · language en has other numbers than "
+        "harness: benchmark.csv: zeroshot_classification · ViT-B-32 openai · fer2013 · language en has other numbers than "
         "benchmark.csv, imported before (import one of them into a store of its own, or with --replace in the place "
         "of the earlier); nothing was written\n"
     )
