@@ -87,6 +87,7 @@ def import_results(
     source: str | None = None,
     commit: str | None = None,
     date: str | None = None,
+    replace: bool = False,
     model: str | None = None,
     dataset: str | None = None,
     metrics: Sequence[str] = (),
@@ -102,7 +103,8 @@ def import_results(
     Each file goes to the importer that recognises it, or all go to `importer` (`table?model=Network` with
     options), whose name may also stand before the files. `suite` is the one to file them under, by default the
     importer's name; `source`, `commit` and `date` say where they are from. Nothing is written if one of the files can't
-    be read; rows that can't are in `.left_out`.
+    be read; rows that can't are in `.left_out`. With `replace`, results take the place of those that an earlier import
+    had of the same evaluations with other numbers; else these raise StoreError.
 
     The rest is for predictions per sample: names of `model` and `dataset` in tables, references of
     `metrics`, a data set that has the `targets` by their ids and its `split`, the `protocol` whose records they
@@ -118,4 +120,4 @@ def import_results(
     asked = PredictionsRequest(
         model, dataset, tuple(metrics), targets, split, protocol, made_by=made_by, seed=seed, tags=tags or {}
     )
-    return import_files(paths, Store(store or default_store()), suite, program, origin, asked)
+    return import_files(paths, Store(store or default_store()), suite, program, origin, asked, replace)

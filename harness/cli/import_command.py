@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--commit", metavar="HASH", help="the commit that they are from")
     parser.add_argument("--date", metavar="DATE", help="the date that they are from")
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="put results in the place of an earlier import's of the same evaluations with other numbers",
+    )
     add_prediction_arguments(parser)
 
 
@@ -50,7 +55,8 @@ def main(given: argparse.Namespace) -> int:
     with redirect_prints(given):
         program, files = split_program(given.files, given.importer)
         origin = Origin(given.source, given.commit, given.date)
-        done = import_files(files, store, given.suite, program, origin, read_request(given))
+        request = read_request(given)
+        done = import_files(files, store, given.suite, program, origin, request, given.replace)
     if given.json:
         print_json({"store": str(store.path), **vars(done)})
         return 1 if done.left_out else 0
@@ -58,7 +64,9 @@ def main(given: argparse.Namespace) -> int:
         print(f"left out: {line}", file=sys.stderr)
     if len(done.left_out) > SHOWN:
         print(f"left out: … and {len(done.left_out) - SHOWN} more", file=sys.stderr)
-    parts = [f"{done.written} records imported, {done.same} were there already"]
+    parts = [f"{done.written} records imported"]
+    parts += [f"{done.replaced} of them in the place of earlier ones"] if done.replaced else []
+    parts += [f"{done.same} were there already"]
     parts += [f"{len(done.left_out)} rows left out"] if done.left_out else []
     parts += [f"{done.passed} files that no importer recognises passed over"] if done.passed else []
     print(f"{store.path}: {', '.join(parts)}; numbers: {', '.join(done.metrics)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,12 @@ from harness.contract.cells import canonical_json
 from harness.contract.declared import ask
 from harness.errors import DataError, OptionError, StoreError, SuiteError
 from harness.exchange.contract import ImportedPart, ImportedResult, Importer
+from harness.exchange.earlier_imports import (
+    have_equal_numbers,
+    is_corrected,
+    state_replaced,
+    tell_difference,
+)
 from harness.exchange.imported_tables import lay_out_suite
 from harness.exchange.predictions_recognising import find_predictions_importer
 from harness.exchange.predictions_request import PredictionsRequest
@@ -28,6 +34,7 @@ from harness.records.store import Store
 class Imported:
     """How many records were written, and how many already stood in the store with equal numbers.
 
+    `replaced` of the written ones took the place of an earlier import's, which had other numbers.
     `suites` hold them, `suite` being the first; `metrics` are the names of their numbers. `left_out` says in a line
     each, with file and line, what could not be read; `passed` counts files in folders that no importer recognises.
     """
@@ -41,6 +48,7 @@ class Imported:
     passed: int = 0
     remarks: list[str] = field(default_factory=list)
     """What was assumed of numbers, or left out for predictions per sample, and which of their metrics failed."""
+    replaced: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,16 +67,18 @@ def import_files(
     program: str | None = None,
     origin: Origin | None = None,
     predictions: PredictionsRequest | None = None,
+    replacing: bool = False,
 ) -> Imported:
     """Import files (or folders of them), each by the importer that recognises it, or all by that of `program`.
 
     `suite` is by default the importer's name. `predictions` says more of files of predictions per sample, which are
-    imported without any others. Raises what `import_results` raises, and PluginNotFound, PluginBroken
-    or OptionError if there is no such importer.
+    imported without any others. If `replacing`, results take the place of those that an earlier import had of the
+    same evaluations with other numbers. Raises what `import_results` raises, and PluginNotFound, PluginBroken or
+    OptionError if there is no such importer.
     """
     named = None if program is None else open_importer(program)
     if (by := find_predictions_importer(paths, named)) is not None:
-        asked = replace(predictions or PredictionsRequest(), **vars(origin or Origin()))
+        asked = replace(predictions or PredictionsRequest(), **vars(origin or Origin()), replacing=replacing)
         return file_predictions(by, paths, store, by.name if suite is None else suite, asked)
     if predictions is not None and (given := predictions.first_given()):
         raise OptionError(f"{given}: is for predictions per sample, and these files hold finished numbers")
@@ -76,7 +86,7 @@ def import_files(
     groups: dict[str, list[FileRead]] = {}
     for read in found:
         groups.setdefault(read.by.name if suite is None else suite, []).append(read)
-    return _file_results(groups, store, origin or Origin(), passed)
+    return _file_results(groups, store, origin or Origin(), passed, replacing)
 
 
 def import_results(
@@ -107,7 +117,10 @@ def file_predictions(
     told = dict.fromkeys(text for r in records for text in (*r.remarks, *r.failures.values()))
     metrics = dict.fromkeys(name for r in records for name in r.metrics)
     new = sum(one.new for one in files)
-    return Imported(suite, new, len(files) - new, [suite], list(metrics), remarks=list(told))
+    replaced = sum(one.replaced for one in files)
+    return Imported(
+        suite, new, len(files) - new, [suite], list(metrics), remarks=list(told), replaced=replaced
+    )
 
 
 def _check_suite(suite: str) -> None:
@@ -119,12 +132,18 @@ def _check_suite(suite: str) -> None:
 
 
 def _file_results(
-    groups: Mapping[str, Sequence[FileRead]], store: Store, origin: Origin, passed: int
+    groups: Mapping[str, Sequence[FileRead]],
+    store: Store,
+    origin: Origin,
+    passed: int,
+    replacing: bool = False,
 ) -> Imported:
     """Write the records and plans of suites; nothing if one of them can't be written."""
     known: dict[str, Record | None] = {}
     before = {suite: _read_plan(store, suite, known) for suite in groups}
     new: dict[str, tuple[Record, ImportedResult]] = {}
+    seen: dict[str, Record] = {}
+    replaced: list[str] = []
     planned: dict[str, dict[str, Record]] = {suite: {} for suite in groups}
     left_out: list[str] = []
     same = 0
@@ -136,19 +155,27 @@ def _file_results(
             for record, result in made:
                 if record.id not in known:
                     known[record.id] = store.read(record.id)
-                old = new[record.id][0] if record.id in new else known[record.id]
+                old = seen.get(record.id, known[record.id])
                 planned[suite][record.id] = record
-                if old is None or _is_corrected(old, record, result):
+                if old is None or is_corrected(old, record, result):
                     new[record.id] = (record, result)
-                elif _equal_numbers(old.metrics, record.metrics):
-                    same += record.id not in new  # a row that stands twice is not one from before
+                elif have_equal_numbers(old.metrics, record.metrics):
+                    same += record.id not in seen  # a row that stands twice is not one from before
+                elif replacing and record.id not in seen:
+                    state_replaced(record, old)
+                    new[record.id] = (record, result)
+                    replaced.append(record.id)
                 else:
                     raise StoreError(
                         f"{read.file.name}: {_describe(result)} has other numbers than "
-                        f"{old.provenance['imported']['file']}, imported before{_compare_settings(record, old)}; "
-                        "nothing was written"
+                        f"{old.provenance['imported']['file']}, imported before"
+                        f"{tell_difference(record, old, record.id not in seen)}; nothing was written"
                     )
+                seen[record.id] = record
     store.write_all((record, result.samples) for record, result in new.values())
+    for id in replaced:
+        if not new[id][1].samples:
+            store.file("samples", id, ".parquet").unlink(missing_ok=True)
     known |= {id: record for id, (record, _) in new.items()}
     for suite, records in planned.items():
         cells = {canonical_json(c["at"]): c for c in before[suite]}
@@ -167,7 +194,9 @@ def _file_results(
         for text in r.remarks
     )
     suites = list(groups)
-    return Imported(suites[0], len(new), same, suites, list(metrics), left_out, passed, list(remarks))
+    return Imported(
+        suites[0], len(new), same, suites, list(metrics), left_out, passed, list(remarks), len(replaced)
+    )
 
 
 def _read_plan(store: Store, suite: str, known: dict[str, Record | None]) -> list[dict[str, Any]]:
@@ -198,7 +227,7 @@ def _build_records(
     for result in read.results:
         record = _build_record(read, result, suite, origin, now)
         first = made.setdefault(record.id, (record, result))
-        if not _equal_numbers(first[0].metrics, record.metrics):
+        if not have_equal_numbers(first[0].metrics, record.metrics):
             against.setdefault(record.id, [first[1]]).append(result)
         order.append((record, result))
     contradicting = {id for id, results in against.items() if all(r.line is not None for r in results)}
@@ -266,29 +295,6 @@ def _state_part(name: str, part: ImportedPart) -> dict[str, Any]:
     options = redact(dict(part.options))
     facts = {"plugin": part.plugin, "distribution": name, "version": None, "options": options}
     return {**facts, "label": part.label, "tags": dict(part.tags), "identity": facts}
-
-
-def _is_corrected(old: Record, record: Record, result: ImportedResult) -> bool:
-    """Return whether an older version of the importer took settings for metrics, and nothing else differs."""
-    if _equal_numbers(old.metrics, record.metrics):
-        return False
-    return _equal_numbers(old.metrics, record.metrics, result.settings)
-
-
-def _compare_settings(one: Record, other: Record) -> str:
-    """Return how the settings of two results of one evaluation differ, if they do, and the cure."""
-    here, there = one.notes.get("settings", {}), other.notes.get("settings", {})
-    differ = [k for k in dict.fromkeys([*here, *there]) if here.get(k) != there.get(k)]
-    if not differ:
-        return " (import one of them into a store of its own)"
-    shown = ", ".join(f"{k} {here.get(k)} here, {there.get(k)} there" for k in differ)
-    return f" ({shown}: import one of them into a store of its own)"
-
-
-def _equal_numbers(a: Mapping[str, float], b: Mapping[str, float], leave_out: Container[str] = ()) -> bool:
-    """Return whether two sets of metrics, the first but for some, are equal, with a NaN equal to a NaN."""
-    a = {k: v for k, v in a.items() if k not in leave_out}
-    return a.keys() == b.keys() and all(a[k] == b[k] or (a[k] != a[k] and b[k] != b[k]) for k in a)
 
 
 def _describe(result: ImportedResult) -> str:

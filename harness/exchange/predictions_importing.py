@@ -46,11 +46,12 @@ PROTOCOL = "classification"
 
 @dataclass(frozen=True)
 class ImportedFile:
-    """The record of one file, and whether it was not in the store before."""
+    """The record of one file, and whether it was not in the store before, or other predictions were in its place."""
 
     record: Record
     new: bool
     result: Result
+    replaced: bool
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,12 @@ class _Import:
             )
         except DataError as error:
             raise DataError(f"{file}: {error}") from None
-        if known is not None and known.provenance.get("evidence") != record.provenance["evidence"]:
+        other = known is not None and known.provenance.get("evidence") != record.provenance["evidence"]
+        if known is not None and other and not self.asked.replacing:
             raise StoreError(
                 f"{file}: model '{model}' on '{self.data.label}' has other predictions than "
-                f"{known.provenance['imported']['file']}, imported before: give one of them another --model; "
-                "nothing was written"
+                f"{known.provenance['imported']['file']}, imported before: give one of them another --model, or "
+                "--replace the earlier; nothing was written"
             )
         record.tags = self.beside.data_tags | {f"model.{k}": v for k, v in self.asked.tags.items()}
         self._describe(record, own, matched)
@@ -158,7 +160,7 @@ class _Import:
             "plugins": {m["distribution"]: m["version"] for m in record.cell["metrics"]},
             **record.provenance,
         }
-        return ImportedFile(record, known is None or known.id != record.id, result)
+        return ImportedFile(record, known is None or known.id != record.id, result, other)
 
     def _find_known(self, at: Mapping[str, Any], file: Path) -> Record | None:
         """Return the record that was imported at these coordinates before. Raises SuiteError for an own one there."""

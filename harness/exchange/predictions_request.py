@@ -30,11 +30,13 @@ class PredictionsRequest:
     seed: int = 0
     tags: Mapping[str, Any] = field(default_factory=dict)
     """The model's tags, by which summaries choose it: `standard` for fits of effective robustness."""
+    replacing: bool = False
+    """Whether they take the place of other predictions of the same model, imported before."""
 
     def first_given(self) -> str | None:
         """Return the first option that was given, as the command line writes it."""
         flags, plain = {"metrics": "metric", "made_by": "made-by", "tags": "tag"}, PredictionsRequest()
-        general = ("source", "commit", "date")  # which finished numbers have, too
+        general = ("source", "commit", "date", "replacing")  # which finished numbers have, too
         given = (
             f.name
             for f in fields(self)

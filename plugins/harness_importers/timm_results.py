@@ -35,6 +35,9 @@ DATASETS = {
 """The data sets of the files `results-….csv`, by that part of their names; `clean` are ImageNet's own images of the
 same 200 classes."""
 
+OLDER_COLUMNS = {"cropt_pct": "crop_pct"}
+"""Columns that older files call otherwise."""
+
 AXES = ("img_size", "crop_pct")
 """What tells rows of one model apart."""
 
@@ -79,7 +82,9 @@ class TimmResults:
                 f"{file}: its name doesn't tell the data set, expected results-….csv with one of {', '.join(DATASETS)}; "
                 "say it: --as 'timm?dataset=NAME'"
             )
-        return self._read(dataset, list(rows))
+        return self._read(
+            dataset, [row if isinstance(row, UnreadRow) else _name_as_today(row) for row in rows]
+        )
 
     def _read(self, dataset: str, rows: list[Row | UnreadRow]) -> Iterator[ImportedResult | UnreadRow]:
         # a model that was evaluated at several sizes has a row for each; all others are told apart by name
@@ -92,13 +97,17 @@ class TimmResults:
                 yield _read_model(dataset, row, often[row.cells["model"]] > 1)
 
 
+def _name_as_today(row: Row) -> Row:
+    return Row(row.line, {OLDER_COLUMNS.get(name, name): cell for name, cell in row.cells.items()})
+
+
 def _find_misfit(cells: Mapping[str, str], numbers: Mapping[str, Decimal]) -> str | None:
-    """Return which accuracy and error are no 100 % together, as fractions and shifted columns are not."""
+    """Return which accuracy and error are no 100 % together, as fractions and shifted columns are not, or no number."""
     for name, number in numbers.items():
         try:
             error = parse_number(cells.get(f"{name}_err", ""))
-        except ValueError:
-            error = None
+        except ValueError as problem:
+            return f"{name}_err: {problem}"
         if error is not None and not abs(number + error - 100) <= ROUNDED:
             return f"{name} {number} and {name}_err {error}: expected percentages that sum to 100"
     return None

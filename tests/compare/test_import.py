@@ -9,7 +9,7 @@ import pytest
 from harness import ImportedPart, ImportedResult
 from harness.cli import main
 from harness.errors import DataError, PluginBroken, StoreError, SuiteError
-from harness.exchange.importing import import_results
+from harness.exchange.importing import import_files, import_results
 from harness.records.store import Store
 from harness.testing import importers
 from harness.testing.importers import ImporterSubject
@@ -172,6 +172,20 @@ def test_a_suite_of_this_harness_is_left_alone(maker, file):
         import_clip_benchmark([file(VOC)], made.done(), "robustness")
     with pytest.raises(SuiteError, match="--suite"):
         import_clip_benchmark([file(VOC)], made.store, "../x")
+
+
+def test_own_records_are_never_replaced(maker, file):
+    made = maker("s", "robustness")
+    made.record("xlm-roberta-base-ViT-B-32 laion5b_s13b_b90k", "imagenet1k", [1, 0])
+    store = made.done()
+    before = {path: path.read_bytes() for path in store.path.rglob("*") if path.is_file()}
+    with pytest.raises(SuiteError, match="holds other records"):
+        import_files([file(ARABIC)], store, "robustness", replacing=True)
+    assert {path: path.read_bytes() for path in store.path.rglob("*") if path.is_file()} == before
+    done = import_files([file(ARABIC)], store, replacing=True)  # the same labels in a suite of its own
+    assert (done.written, done.replaced) == (1, 0)
+    assert len(store.listing()) == 2
+    assert all(path.read_bytes() == content for path, content in before.items() if "records" in path.parts)
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,23 @@ def test_public_files_find_their_importer(data):
     assert {name: by and by.name for name, by in found.items()} == {
         "README.md": None,
         "results-imagenet.csv": "timm",
+        "results-imagenet-real.csv": "timm",
+        "results-imagenetv2-matched-frequency.csv": "timm",
         "results-imagenet-a.csv": "timm",
+        "results-imagenet-a-clean.csv": "timm",
+        "results-imagenet-r.csv": "timm",
+        "results-imagenet-r-clean.csv": "timm",
+        "results-sketch.csv": "timm",
         "benchmark.csv": "clip_benchmark",
         "openclip_results.csv": "open_clip",
         "openclip_retrieval_results.csv": "open_clip",
         "Hendrycks2020Many.json": "robustbench",
         "AlexNet.json": "robustbench",
+        "Atzmon2019Controlling.json": "robustbench",
+        "Bai2024MixedNUTS.json": "robustbench",
         "Carmon2019Unlabeled.json": "robustbench",
         "unaggregated_results.csv": "robustbench",
+        "unaggregated_results_3d.csv": "robustbench",
         "20260923_172512_samples_mme.jsonl": None,
     }
 
@@ -132,9 +141,9 @@ def test_the_program_may_stand_first(data, tmp_path, monkeypatch):
 
 def test_from_python(data, store):
     done = harness.import_results(data / "results-imagenet.csv", store=store.path, commit="0173a13")
-    assert (done.suite, done.written, done.metrics) == ("timm", 4, ["top1", "top5"])
+    assert (done.suite, done.written, done.metrics) == ("timm", 15, ["top1", "top5"])
     again = harness.import_results("timm", data / "results-imagenet.csv", store=store.path, suite="s")
-    assert (again.suites, again.written, again.same) == (["s"], 0, 4)
+    assert (again.suites, again.written, again.same) == (["s"], 0, 15)
     with pytest.raises(DataError, match="no such file"):
         harness.import_results(data / "none.csv", importer="timm", store=store.path)
 
@@ -145,7 +154,7 @@ def test_records_say_where_they_are_from(run_import, data, store):
     file = data / "results-imagenet.csv"
     run_import(file, "--commit", "0173a139a2", "--date", "2024-05-01")
     imported = {r.provenance["imported"]["line"]: r.provenance["imported"] for r in store.records()}
-    assert sorted(imported) == [2, 3, 4, 5]
+    assert sorted(imported) == [*range(2, 17)]
     at = imported[3].pop("at")
     assert at.startswith("20")
     assert imported[3] == {
