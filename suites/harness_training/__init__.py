@@ -1,0 +1,1 @@
+"""Suites that train image classifiers from scratch: architectures, layers, recipes and regularisation."""

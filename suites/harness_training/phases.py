@@ -1,0 +1,83 @@
+"""One phase of a training: the networks of several seeds by one recipe, together or one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from harness import OptionError
+from harness.errors import Diverged
+from harness.learning.recipe import Recipe
+from harness.learning.training_progress import TrainingOutcome
+from harness_training.greedy import train_greedily
+from harness_training.single_training import train_alone, train_only
+
+if TYPE_CHECKING:
+    from harness_training.recipes import TrainingRecipe
+    from harness_training.training_cell import TrainingCell
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A recipe with its learning rate, and its place among those of the cell."""
+
+    method: TrainingRecipe
+    rate: float
+    number: int
+
+
+def build_phase_recipe(cell: TrainingCell, phase: Phase) -> Recipe:
+    """Return what decides a phase besides network, data and seed.
+
+    Without held-out images nothing is evaluated or chosen: the last weights count.
+    """
+    options, method, samples = cell.protocol, phase.method, len(cell.images.train)
+    epochs = options.epochs if options.epochs is not None or options.steps is not None else method.epochs
+    made = method.build_recipe(
+        samples, epochs, options.steps, evaluate_epochs=options.evaluate_epochs, rate=phase.rate,
+        precision=cell.job.precision,
+    )  # fmt: skip
+    if cell.images.held_out is None:
+        made = replace(made, patience=None, keep_best=False)
+    return made
+
+
+def train_phase(
+    cell: TrainingCell,
+    phase: Phase,
+    networks: Sequence[nn.Module],
+    seeds: Sequence[int],
+    folders: Sequence[Path],
+) -> list[TrainingOutcome | Diverged]:
+    """Train networks in place; return what each training tells, or why it diverged."""
+    recipe = build_phase_recipe(cell, phase)
+    found: list[TrainingOutcome | Diverged] = []
+    for number, (network, seed, folder) in enumerate(zip(networks, seeds, folders, strict=True)):
+        try:
+            if phase.method.greedy:
+                found.append(train_greedily(cell, phase, recipe, network, seed, folder, number))
+            else:
+                set_mode = _freeze_all_but_head(cell, phase.method, network)
+                found.append(train_alone(cell, phase, recipe, network, seed, folder, number, set_mode))
+        except Diverged as error:
+            found.append(error)
+    return found
+
+
+def _freeze_all_but_head(
+    cell: TrainingCell, method: TrainingRecipe, network: nn.Module
+) -> Callable[[], object] | None:
+    """Freeze a network but its head if the recipe trains that alone; return what sets the modes."""
+    if method.train == "all":
+        return None
+    classes = cell.images.classes
+    heads = [m for m in network.modules() if isinstance(m, nn.Linear) and m.out_features == classes]
+    if not heads:
+        raise OptionError(
+            f"recipe: train = 'head' needs a linear layer with {classes} outputs; the network has none"
+        )
+    return train_only(network, heads[-1:])

@@ -1,0 +1,243 @@
+"""The method of a training from scratch: optimiser, schedule, loss, augmentation and regularisation.
+
+`recipe` is plain SGD, to be changed by options; the named recipes are published ones. An option that is not
+given keeps the recipe's own value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from harness import OptionError
+from harness.learning.recipe import Recipe, steps_for
+
+Loss = Literal["cross-entropy", "categorical-hinge", "bce"]
+
+_KEPT_BY_RECIPE = (
+    "optimizer", "optimizer_options", "schedule", "schedule_options", "schedule_by", "warmup", "warmup_rate",
+    "weight_decay", "decay_vectors", "label_smoothing", "mixup", "cutmix", "clip_norm", "accumulate", "ema",
+    "patience", "keep_best",
+)  # fmt: skip
+
+
+class TrainingRecipe:
+    """SGD with momentum 0.9 at a constant rate of 0.1, in batches of 32, changed by options.
+
+    Args:
+        optimizer: an optimiser of torch or timm (sgd, adam, adamw, rmsprop, lamb, …).
+        rate: learning rate without tuning.
+        rates: first and last learning rate of the tuning, if the protocol has trials; by default a tenth
+            of `rate` and ten times it.
+        optimizer_options: further arguments of the optimiser: momentum, nesterov, betas, eps, ….
+        schedule: how the rate falls: cosine, step, multistep, constant, one-cycle, inverse, plateau, ….
+        schedule_options: further arguments of the schedule: decay_t, decay_rate, patience, mode, ….
+        schedule_by: whether the schedule counts in steps or epochs.
+        warmup: share of the schedule's steps or epochs (below 1), or their number, in which the rate rises.
+        warmup_rate: rate at the start of the warm-up.
+        weight_decay: decay of matrices and kernels.
+        decay_vectors: whether biases and norms decay, too.
+        loss: cross-entropy; Keras' categorical hinge, on softmax outputs; or binary cross-entropy per class.
+        label_smoothing: share of each target that is spread evenly over the classes.
+        augmentation: changes to the training images, each a name or a table of `name` and its options, see
+            `harness.learning.batch_augmentation`.
+        mixup: parameter of mixup's Beta distribution; 0 disables it.
+        cutmix: parameter of CutMix's Beta distribution; 0 disables it.
+        batch: images per update.
+        epochs: length of the training where the protocol does not give one.
+        clip_norm: largest norm of the gradient; 0 for no limit.
+        accumulate: parts that each batch is computed in.
+        ema: decay of the moving average of the weights; 0 disables it.
+        patience: evaluations in a row without a better held-out score, after which training stops with the
+            best weights; 0 disables it.
+        keep_best: restore the weights of the best evaluation at the end.
+        judge: what an evaluation's score is: the accuracy, or the negative loss.
+        train: train the whole network, or only its head (of a pre-trained one).
+        greedy: train the network's stages one after the other, each with an auxiliary head, then the head.
+        then: a second recipe, which continues from the first one's weights.
+    """
+
+    plugin_kind = "methods"
+    smallest: ClassVar[Mapping[str, Any]] = {"epochs": 1, "batch": 8}
+    own: ClassVar[Mapping[str, Any]] = {}
+    """What the named recipe changes of the plain one."""
+
+    def __init__(
+        self,
+        optimizer: str | None = None,
+        rate: float | None = None,
+        rates: list[float] | None = None,
+        optimizer_options: dict[str, Any] | None = None,
+        schedule: str | None = None,
+        schedule_options: dict[str, Any] | None = None,
+        schedule_by: Literal["step", "epoch"] | None = None,
+        warmup: float | None = None,
+        warmup_rate: float | None = None,
+        weight_decay: float | None = None,
+        decay_vectors: bool | None = None,
+        loss: Loss | None = None,
+        label_smoothing: float | None = None,
+        augmentation: list[str | dict[str, Any]] | None = None,
+        mixup: float | None = None,
+        cutmix: float | None = None,
+        batch: int | None = None,
+        epochs: float | None = None,
+        clip_norm: float | None = None,
+        accumulate: int | None = None,
+        ema: float | None = None,
+        patience: int | None = None,
+        keep_best: bool | None = None,
+        judge: Literal["accuracy", "loss"] | None = None,
+        train: Literal["all", "head"] | None = None,
+        greedy: bool | None = None,
+        then: TrainingRecipe | None = None,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        plain = {
+            "rate": 0.1,
+            "batch": 32,
+            "epochs": None,
+            "loss": "cross-entropy",
+            "augmentation": (),
+            "judge": "accuracy",
+        }
+        plain |= {
+            "optimizer": "sgd",
+            "schedule": "constant",
+            "train": "all",
+            "greedy": False,
+            "rates": None,
+            "then": None,
+        }
+        found = {**plain, **self.own, **{name: value for name, value in given.items() if value is not None}}
+        if given["optimizer"] is not None and given["optimizer_options"] is None:
+            found.pop("optimizer_options", None)  # another optimiser does not take the named recipe's
+        if given["schedule"] is not None and given["schedule_options"] is None:
+            found.pop("schedule_options", None)
+        for name in ("clip_norm", "ema", "patience"):
+            if not found.get(name, True):
+                found[name] = None
+        self.rate, self.batch, self.epochs = float(found["rate"]), int(found["batch"]), found["epochs"]
+        self.rates: Sequence[float] = found["rates"] or (self.rate / 10, self.rate * 10)
+        self.loss, self.augmentation, self.judge = found["loss"], list(found["augmentation"]), found["judge"]
+        self.train, self.greedy, self.then = found["train"], bool(found["greedy"]), found["then"]
+        self._kept = {name: found[name] for name in _KEPT_BY_RECIPE if name in found}
+        if min(self.rates) <= 0 or self.batch < 1 or (self.epochs is not None and self.epochs <= 0):
+            raise OptionError("recipe: rates, batch and epochs must be above 0")
+        self.build_recipe(1, None, 1)  # says what is wrong before anything runs
+
+    @property
+    def uses_held_out(self) -> bool:
+        """Whether the training chooses by evaluations on held-out images."""
+        kept, options = self._kept, self._kept.get("schedule_options") or {}
+        watches = kept.get("schedule") == "plateau" and options.get("watch") == "score"
+        later = self.then is not None and self.then.uses_held_out
+        return bool(kept.get("patience") or kept.get("keep_best") or watches or later)
+
+    def fingerprint(self) -> str:
+        """Return the version of trainings from scratch."""
+        return "training-1"
+
+    def build_recipe(
+        self,
+        samples: int,
+        epochs: float | None,
+        steps: int | None,
+        *,
+        evaluate_epochs: int = 1,
+        **changes: Any,
+    ) -> Recipe:
+        """Return the recipe for that many samples and epochs or steps; `changes` replace fields.
+
+        A batch larger than the data becomes all of it. Raises OptionError for an invalid value.
+        """
+        batch = min(self.batch, samples)
+        made = Recipe(
+            **{
+                "steps": steps_for(samples, batch, epochs, steps),
+                "batch": batch,
+                "rate": self.rate,
+                **self._kept,
+                **changes,
+            }
+        )
+        every = evaluate_epochs * made.batches_per_epoch(samples)
+        return Recipe(**{**vars(made), "evaluate_every": every})
+
+
+class KerasSgd(TrainingRecipe):
+    """SGD with Nesterov's momentum 0.9 and Keras' decay of 1e-6 per update, as E.T. had: lr/(1 + 1e-6·t)."""
+
+    own: ClassVar = {
+        "optimizer": "sgd", "optimizer_options": {"momentum": 0.9}, "rate": 0.01,
+        "schedule": "inverse", "schedule_options": {"decay": 1e-6}, "epochs": 800,
+    }  # fmt: skip
+
+
+class EtAdam(TrainingRecipe):
+    """Adam at 1e-3, halved when the training loss stalls for 50 epochs (Keras' plateau), as E.T. had."""
+
+    own: ClassVar = {
+        "optimizer": "adam", "rate": 1e-3, "schedule": "plateau",
+        "schedule_options": {"mode": "keras", "watch": "loss", "factor": 0.5, "patience": 50}, "epochs": 400,
+    }  # fmt: skip
+
+
+class Torchvision90(TrainingRecipe):
+    """torchvision's classic recipe: SGD at 0.1 with momentum 0.9, a tenth every 30 of 90 epochs, decay 1e-4.
+
+    Its reference scripts crop and flip; weight decay also touches biases and norms. Batch 256 in all.
+    """
+
+    own: ClassVar = {
+        "optimizer": "sgd", "optimizer_options": {"momentum": 0.9, "nesterov": False}, "rate": 0.1, "batch": 256,
+        "schedule": "step", "schedule_by": "epoch", "schedule_options": {"decay_t": 30, "decay_rate": 0.1},
+        "weight_decay": 1e-4, "decay_vectors": True, "augmentation": ["resized-crop", "flip"], "epochs": 90,
+    }  # fmt: skip
+
+
+class TorchvisionNew(TrainingRecipe):
+    """torchvision's recipe of 2021 (ResNet-50: 80.86): 600 epochs of cosine with TrivialAugment, mixup, CutMix, EMA.
+
+    Not included: repeated augmentation, and evaluation at another resolution. V. Vryniotis, "How to Train
+    State-Of-The-Art Models Using TorchVision's Latest Primitives", 2021.
+    """
+
+    own: ClassVar = {
+        "optimizer": "sgd", "optimizer_options": {"momentum": 0.9, "nesterov": False}, "rate": 0.5, "batch": 1024,
+        "schedule": "cosine", "schedule_by": "epoch", "warmup": 5, "warmup_rate": 0.005, "weight_decay": 2e-5,
+        "augmentation": ["resized-crop", "flip", "trivialaugment", {"name": "erasing", "probability": 0.1}],
+        "label_smoothing": 0.1, "mixup": 0.2, "cutmix": 1.0, "ema": 0.99998, "epochs": 600,
+    }  # fmt: skip
+
+
+def _strikes_back(
+    name: str, rate: float, decay: float, epochs: int, mixup: float, magnitude: int
+) -> dict[str, Any]:
+    policy = {"name": "randaugment", "operations": 2, "magnitude": magnitude}
+    return {
+        "optimizer": "lamb", "rate": rate, "batch": 2048, "schedule": "cosine", "schedule_by": "epoch", "warmup": 5,
+        "weight_decay": decay, "loss": "bce", "augmentation": ["resized-crop", "flip", policy],
+        "mixup": mixup, "cutmix": 1.0, "epochs": epochs,
+    }  # fmt: skip
+
+
+class StrikesBackA1(TrainingRecipe):
+    """Recipe A1 of "ResNet strikes back" (Wightman et al. 2021): 600 epochs, ResNet-50 80.4 at 224 pixels.
+
+    Not included: repeated augmentation, stochastic depth, and the random magnitude (std 0.5) of RandAugment.
+    """
+
+    own: ClassVar = _strikes_back("A1", 5e-3, 0.01, 600, 0.2, 7)
+
+
+class StrikesBackA2(TrainingRecipe):
+    """Recipe A2 of "ResNet strikes back": 300 epochs, ResNet-50 79.8; see `A1` for what is not included."""
+
+    own: ClassVar = _strikes_back("A2", 5e-3, 0.02, 300, 0.1, 7)
+
+
+class StrikesBackA3(TrainingRecipe):
+    """Recipe A3 of "ResNet strikes back": 100 epochs, ResNet-50 78.1; see `A1` for what is not included."""
+
+    own: ClassVar = _strikes_back("A3", 8e-3, 0.02, 100, 0.1, 6)

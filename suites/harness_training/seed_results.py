@@ -1,0 +1,113 @@
+"""The record of one trained seed: test metrics, training accuracy, curves and costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from harness_networks.complexity import measure_complexity
+
+from harness import Job, Predictions, Result
+from harness.inference.evaluate import classification_result, measure_evidence
+from harness.learning.costs import estimate_training_memory, measure_inference_rate, read_peak_memory
+from harness_training.phases import Phase, build_phase_recipe
+from harness_training.progress_measures import (
+    build_evaluation_curve,
+    build_training_curve,
+    find_overfit_epoch,
+    time_targets,
+)
+
+if TYPE_CHECKING:
+    from harness_training.image_sets import ImageSet
+    from harness_training.training_cell import TrainedSeed, TrainingCell
+
+
+def build_result(
+    cell: TrainingCell, job: Job, seed: TrainedSeed, rate: float, tuning_seconds: float
+) -> Result:
+    """Measure a trained network and return its record's content; a diverged one has no metrics."""
+    notes = {**cell.notes, "seeds_together": cell.together}
+    curves = build_curves(cell, seed)
+    if seed.diverged is not None:
+        return Result({}, status="diverged", reason=str(seed.diverged), curves=curves, notes=notes)
+    tested, measured = predict(cell, seed, cell.images.test), predict(cell, seed, cell.images.measured)
+    cost = measure_costs(cell, seed, tuning_seconds)
+    result = classification_result(job, tested, cost=cost, notes=notes, curves=curves)
+    if result.status != "ok":
+        return result
+    own = read_progress(cell, seed, curves.get("evaluation", {}))
+    train_top1, top1 = (float(np.mean(p.predicted == p.targets)) for p in (measured, tested))
+    own |= {"gap": train_top1 - top1, "chosen_rate": rate}
+    trained = measure_evidence(job, {"train": measured})
+    evidence = {**result.evidence, "train": measured}
+    return replace(result, metrics={**result.metrics, **trained, **own}, evidence=evidence)
+
+
+def predict(cell: TrainingCell, seed: TrainedSeed, images: ImageSet) -> Predictions:
+    """Return a network's predictions on images, in eval mode and without augmentation."""
+    logits, labels = cell.score(seed.network, images)
+    return Predictions(logits.numpy(), labels.numpy(), images.ids, cell.images.class_names)
+
+
+def build_curves(cell: TrainingCell, seed: TrainedSeed) -> dict[str, dict[str, list[float]]]:
+    """Return the curves `training` and `evaluation` of a training's first phase, and of later ones by number."""
+    found: dict[str, dict[str, list[float]]] = {}
+    samples, method, number = len(cell.images.train), cell.method, 0
+    for outcome in seed.outcomes:
+        recipe = build_phase_recipe(cell, Phase(method, method.rate, number))
+        mark = f"-{number + 1}" if number else ""
+        found[f"training{mark}"] = build_training_curve(outcome)
+        if outcome.values:
+            found[f"evaluation{mark}"] = build_evaluation_curve(outcome, recipe, samples, cell.together)
+        if method.then is None:
+            break
+        method, number = method.then, number + 1
+    return found
+
+
+def read_progress(
+    cell: TrainingCell, seed: TrainedSeed, curve: Mapping[str, list[float]]
+) -> dict[str, float]:
+    """Return what the evaluations during the training tell: targets, the overfit point, the chosen weights."""
+    found = time_targets(curve, cell.protocol.targets) if curve else dict[str, float]()
+    found["overfit_epoch"] = find_overfit_epoch(curve)
+    last = seed.outcomes[-1]
+    if "accuracy" in curve and len(seed.outcomes) == 1:
+        kept = last.best_step or last.steps
+        steps = curve["step"]
+        place = steps.index(float(kept)) if float(kept) in steps else -1
+        found["held_out_top1"], found["best_epoch"] = curve["accuracy"][place], curve["epoch"][place]
+    if cell.protocol.peek:
+        found["peeked_top1"] = max(curve.get("test_accuracy", [math.nan]))
+    return found
+
+
+def measure_costs(cell: TrainingCell, seed: TrainedSeed, tuning_seconds: float) -> dict[str, float]:
+    """Return size, operations, time and memory of a training; times are a seed's share of those trained together."""
+    size = measure_complexity(seed.network, cell.shape)
+    steps, samples = sum(o.steps for o in seed.outcomes), len(cell.images.train)
+    seconds = sum(sum(o.seconds) for o in seed.outcomes) / cell.together
+    first = build_phase_recipe(cell, Phase(cell.method, cell.method.rate, 0))
+    per_step, per_epoch = seed.outcomes[0].seconds_per_step(), first.batches_per_epoch(samples)
+    cost: dict[str, Any] = {
+        "parameters": size.parameters,
+        "trainable_parameters": size.trained,
+        "macs": size.macs,
+    }
+    cost |= {
+        "training_seconds": seconds,
+        "tuning_seconds": tuning_seconds,
+        "steps": steps,
+        "epochs": steps / per_epoch,
+    }
+    if per_step is not None:
+        cost["seconds_per_epoch"] = per_step / cell.together * per_epoch
+        cost["training_samples_per_second"] = samples / cost["seconds_per_epoch"]
+    memory = estimate_training_memory(seed.network, max(o.optimizer_bytes for o in seed.outcomes))
+    few = next(cell.images.test.iterate(min(len(cell.images.test), cell.job.batch_size)))[0]
+    rate = measure_inference_rate(seed.network, cell.images.scale(few.float() / 255))
+    return {**cost, **memory, **read_peak_memory(cell.job.device), "samples_per_second": rate}

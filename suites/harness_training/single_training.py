@@ -1,0 +1,86 @@
+"""The training of one network of a cell, and which of its parts it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from harness.learning.loop import train
+from harness.learning.pipeline import Batch
+from harness.learning.recipe import Recipe
+from harness.learning.training_progress import TrainingOutcome
+from harness_training.seed_training import SeedObjective, is_crop, judge_logits
+
+if TYPE_CHECKING:
+    from harness_training.phases import Phase
+    from harness_training.recipes import TrainingRecipe
+    from harness_training.training_cell import TrainingCell
+
+
+def train_alone(
+    cell: TrainingCell,
+    phase: Phase,
+    recipe: Recipe,
+    network: nn.Module,
+    seed: int,
+    folder: Path,
+    number: int,
+    set_mode: Callable[[], object] | None = None,
+) -> TrainingOutcome:
+    """Train one network in place, for the cell's job of that number. Raises Diverged if its loss is not finite."""
+    images, method = cell.images, phase.method
+    objective = SeedObjective(method, recipe, images, cell.protocol.size, [seed])
+    crop = images.train.held is None and any(map(is_crop, method.augmentation))
+    job = cell.jobs[number]
+
+    def compute_loss(batch: Batch, step: int) -> torch.Tensor:
+        assert batch.targets is not None
+        own = Batch(batch.step, batch.epoch, batch.rows[None], batch.data[None], batch.targets[None])
+        return objective(lambda x: network(x[0])[None], own, step)[0]
+
+    return train(
+        network, images.train.make_source(seed, crop), compute_loss, recipe, seed,
+        folder=folder, checkpoint_every=cell.protocol.checkpoint_every, decides=cell.describe_decisions(phase),
+        validate=_build_validation(cell, method, network), set_mode=set_mode,
+        report=lambda step, values: job.report("training", step, values) if step % 10 == 0 else None,
+        advance=job.advance,
+    )  # fmt: skip
+
+
+def _build_validation(
+    cell: TrainingCell, method: TrainingRecipe, network: nn.Module
+) -> Callable[[], dict[str, float]] | None:
+    """Return what an evaluation computes: on the held-out images and, if the protocol peeks, on the test images."""
+    images, peek = cell.images, cell.protocol.peek
+    if images.held_out is None and not peek:
+        return None
+
+    def evaluate() -> dict[str, float]:
+        values: dict[str, float] = {"score": 0.0}
+        if images.held_out is not None:
+            logits, labels = cell.score(network, images.held_out)
+            values = judge_logits(logits[None], labels, method.judge)[0]
+        if peek:
+            logits, labels = cell.score(network, images.test)
+            values["test_accuracy"] = judge_logits(logits[None], labels, "accuracy")[0]["accuracy"]
+        return values
+
+    return evaluate
+
+
+def train_only(network: nn.Module, parts: Sequence[nn.Module]) -> Callable[[], object]:
+    """Freeze a network but for some parts; return what sets those alone to train mode."""
+    network.requires_grad_(False)
+    for part in parts:
+        part.requires_grad_(True)
+
+    def set_mode() -> None:
+        network.eval()
+        for part in parts:
+            part.train()
+
+    return set_mode
