@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from harness.contract.seeds import derive_seed
-from harness.errors import DataError
+from harness.errors import DataError, OptionError
 from harness.inference.batches import autocast
 from harness.learning.checkpoints import trained_state
 from harness.learning.draws import DrawnBatch, plan_rows
@@ -72,7 +72,8 @@ def train(
     if recipe, seed, number of samples, `decides` (any JSON) and the tensors of `state` are the same:
     the tensors that training changes, by default a module's trainable parameters and buffers.
 
-    Raises Diverged if a loss is not finite, DataError for no samples.
+    Raises Diverged if a loss is not finite, DataError for no samples, OptionError for a schedule that watches
+    the score of a training without `validate`.
     """
     if not len(source) and recipe.steps:
         raise DataError("there are no training samples")
@@ -85,9 +86,11 @@ def train(
     per_epoch = recipe.batches_per_epoch(len(source))
     optimizer = build_optimizer(groups or [{"params": parameters}], recipe)
     schedule = build_schedule(optimizer, recipe, per_epoch)
+    if schedule.watches == "score" and validate is None:
+        raise OptionError("training: schedule 'plateau' watches the score, but nothing is evaluated")
     device = parameters[0].device
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
-    run = TrainingProgress(recipe, state, optimizer, scaler)
+    run = TrainingProgress(recipe, state, optimizer, scaler, schedule)
     path = folder / "training.safetensors" if folder else None
     digest = _digest(recipe, seed, len(source), state, decides)
     if path and run.restore(path, digest):
@@ -117,16 +120,22 @@ def train(
             run.add(loss, rate, began)
             judging = validate is not None and (step + 1) % every == 0
             keeping = path is not None and (step + 1) % checkpoint_every == 0
-            if judging or keeping or (step + 1) % readings == 0 or step + 1 == recipe.steps:
+            watching = schedule.watches == "loss" and (step + 1) % per_epoch == 0
+            ending = step + 1 == recipe.steps
+            if judging or keeping or watching or ending or (step + 1) % readings == 0:
                 run.read(report)
                 advance(done.steps, recipe.steps)
+            if watching:
+                schedule.observe(step + 1, done.last_epoch_loss(len(source), recipe))
             if judging and validate:
                 if module is not None:
                     module.eval()
                 with run.use_average():
                     run.add_evaluation(validate(), report)
                 set_mode()
-            if path and keeping and step + 1 < recipe.steps:
+                if schedule.watches == "score":
+                    schedule.observe(step + 1, done.scores[step + 1])
+            if path and keeping and not ending:
                 run.save(path, digest)
     run.finish()
     if module is not None:

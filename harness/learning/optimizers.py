@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from harness.errors import OptionError, did_you_mean
+from harness.learning.plateau import build_plateau, plateau_options
 from harness.learning.recipe import Recipe
 
 Groups = Sequence[Mapping[str, Any]]
@@ -98,6 +99,21 @@ class Schedule:
     def __init__(self, optimizer: torch.optim.Optimizer, scheduler: Any, per_epoch: int) -> None:
         self.optimizer, self._scheduler, self._per_epoch = optimizer, scheduler, per_epoch
 
+    @property
+    def watches(self) -> str | None:
+        """What rates depend on besides the step: "loss" (of an epoch), "score" (of an evaluation), or None."""
+        return None
+
+    def observe(self, step: int, value: float) -> None:
+        """Take in what the schedule watches, after `step` updates."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what rates depend on besides the step, and are not themselves in the optimiser's state."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put such a state in place, after the optimiser's."""
+
     def set(self, step: int) -> float:
         """Set the rates for an update (from 0); return that of the first group."""
         t, scheduler = step // self._per_epoch, self._scheduler
@@ -105,15 +121,57 @@ class Schedule:
             scheduler.step(t)
         elif t != scheduler.last_epoch:
             # rates depend on last_epoch alone; _step_count only avoids a warning about the first step
-            scheduler.load_state_dict({**scheduler.state_dict(), "last_epoch": t - 1, "_step_count": t + 1})
+            scheduler.load_state_dict({**scheduler.state_dict(), "last_epoch": t - 1, "_step_count": t + 2})
             scheduler.step()
         return float(self.optimizer.param_groups[0]["lr"])
+
+
+class PlateauSchedule(Schedule):
+    """A schedule that cuts rates after the warm-up by what it observes; steps must come in order."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, recipe: Recipe, total: int, per_epoch: int) -> None:
+        options = plateau_options(recipe.schedule_options)
+        warm = Recipe(
+            recipe.steps,
+            rate=recipe.rate,
+            schedule="constant",
+            warmup=recipe.warmup,
+            warmup_rate=recipe.warmup_rate,
+        )
+        super().__init__(optimizer, _of_timm(optimizer, warm, total), per_epoch)
+        self._begin = _warm_up(recipe, total) * per_epoch
+        self._watched, self._plateau = options.watch, build_plateau(optimizer, options)
+
+    @property
+    def watches(self) -> str | None:
+        """What rates depend on besides the step."""
+        return self._watched
+
+    def set(self, step: int) -> float:
+        """Set the rates up to the first update after the warm-up; later ones stay as observations left them."""
+        if step <= self._begin:
+            super().set(step)
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def observe(self, step: int, value: float) -> None:
+        """Cut the rates if there is no progress; nothing counts before the first update after the warm-up."""
+        if step > self._begin:
+            self._plateau.step(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value and the counts."""
+        return dict(self._plateau.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put the best value and the counts in place."""
+        self._plateau.load_state_dict(state)
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, per_epoch: int) -> Schedule:
     """Return the recipe's schedule; `per_epoch` is the number of updates in an epoch.
 
-    It uses timm's schedulers, and torch's OneCycleLR, which also changes the momentum. A group with its own
+    It uses timm's schedulers, and torch's: OneCycleLR, which also changes the momentum, LambdaLR for "inverse",
+    and ReduceLROnPlateau. A group with its own
     rate keeps its ratio to `recipe.rate`. Raises OptionError for options that the schedule does not take.
     """
     per = per_epoch if recipe.schedule_by == "epoch" else 1
@@ -124,15 +182,37 @@ def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, per_epoch: 
             count = max(recipe.period or total, 2)  # of one step, OneCycleLR divides by zero
             made = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, count, **recipe.schedule_options)
             return Schedule(optimizer, made, per)
+        if recipe.schedule == "inverse":
+            return Schedule(optimizer, _inverse(optimizer, recipe, total, **recipe.schedule_options), per)
+        if recipe.schedule == "plateau":
+            return PlateauSchedule(optimizer, recipe, total, per)
         return Schedule(optimizer, _of_timm(optimizer, recipe, total), per)
     except (TypeError, ValueError) as error:
         raise OptionError(f"training: schedule '{recipe.schedule}': {error}") from None
 
 
+def _warm_up(recipe: Recipe, total: int) -> int:
+    """Return the updates or epochs of the warm-up."""
+    return round(recipe.warmup * total) if recipe.warmup < 1 else round(recipe.warmup)
+
+
+def _inverse(optimizer: torch.optim.Optimizer, recipe: Recipe, total: int, *, decay: float) -> Any:
+    """Return the schedule rate / (1 + decay · t), t counted from the warm-up's end."""
+    if not decay >= 0:
+        raise ValueError(f"decay must be at least 0, not {decay}")
+    warm = _warm_up(recipe, total)
+    first = 1 / (warm + 1) if recipe.warmup_rate is None else recipe.warmup_rate / recipe.rate
+
+    def share(t: int) -> float:
+        return first + t * (1 - first) / warm if t < warm else 1 / (1 + decay * (t - warm))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+
+
 def _of_timm(optimizer: torch.optim.Optimizer, recipe: Recipe, total: int) -> Any:
     import timm.scheduler
 
-    warm = round(recipe.warmup * total) if recipe.warmup < 1 else round(recipe.warmup)
+    warm = _warm_up(recipe, total)
     name, options = _TIMM[recipe.schedule]
     options = {**options, "warmup_t": warm, "warmup_prefix": True}
     if warm:

@@ -13,7 +13,18 @@ Last = Literal["keep", "drop", "even"]
 AugmentationKind = Literal["none", "flip", "crop-flip", "randaugment"]
 """How images are augmented, see `harness.learning.augmentation`."""
 
-SCHEDULES = ("cosine", "linear", "poly", "tanh", "step", "multistep", "constant", "one-cycle")
+SCHEDULES = (
+    "cosine",
+    "linear",
+    "poly",
+    "tanh",
+    "step",
+    "multistep",
+    "constant",
+    "one-cycle",
+    "inverse",
+    "plateau",
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,9 @@ class Recipe:
     them, otherwise their number: the rate rises linearly from `warmup_rate` (by default
     rate / (warmup + 1), the first of equal steps) to `rate`, and only then does the schedule begin. It
     ends after `period`, by default what the warm-up leaves. "one-cycle" has its own warm-up
-    (`pct_start` in `schedule_options`), and `rate` is its peak.
+    (`pct_start` in `schedule_options`), and `rate` is its peak. "inverse" is rate / (1 + `decay` · t), Keras'
+    decay (t in updates); "plateau" cuts the rate when loss or score make no more progress
+    (`harness.learning.plateau`). Neither has a period.
 
     `last` treats an epoch's incomplete last batch: "keep" it, "drop" it (unless it is the only one), or
     divide the epoch into "even" batches of at most `batch`.
@@ -54,6 +67,9 @@ class Recipe:
     accumulate: int = 1
     ema: float | None = None
     """Decay of the moving average of the weights, which replaces them in evaluations and the result."""
+    ema_warmup: float | None = None
+    """Power p of a warm-up of that decay to min(ema, 1 − (1 + t)^−p) at update t from 0, as in timm (where it
+    is 2/3): without one, a short training averages over its initial weights, too."""
     mixup: float = 0.0
     cutmix: float = 0.0
     """Parameter of either Beta distribution; 0 disables it, and if both are set, one is drawn per batch."""
@@ -72,7 +88,7 @@ class Recipe:
         _at_least(0, steps=self.steps, evaluate_every=self.evaluate_every, weight_decay=self.weight_decay)
         _at_least(0, warmup=self.warmup, mixup=self.mixup, cutmix=self.cutmix)
         _at_least(1, batch=self.batch, accumulate=self.accumulate, patience=self.patience, period=self.period)
-        for name in ("rate", "clip_norm"):
+        for name in ("rate", "clip_norm", "ema_warmup"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise OptionError(f"training: {name} must be above 0, not {value}")
@@ -80,6 +96,8 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= highest:
                 raise OptionError(f"training: {name} must be from 0 to 1, not {value}")
+        if self.ema_warmup is not None and self.ema is None:
+            raise OptionError("training: ema_warmup needs ema, the decay that it rises to")
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("schedule_by", self.schedule_by, ("step", "epoch"))
         _one_of("last", self.last, ("keep", "drop", "even"))

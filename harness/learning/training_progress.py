@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from harness.errors import Diverged
 from harness.learning.checkpoints import copy_into, read_checkpoint_tree, save_checkpoint_tree
+from harness.learning.optimizers import Schedule
 from harness.learning.recipe import Recipe
 from harness.learning.stopping import Stopping
 
@@ -48,6 +49,11 @@ class TrainingOutcome:
         usual = sorted(self.seconds[2:] or self.seconds)
         return usual[len(usual) // 2] if usual else None
 
+    def last_epoch_loss(self, samples: int, recipe: Recipe) -> float:
+        """Return the mean loss over the samples of the epoch that has just ended."""
+        sizes = recipe.batch_sizes(samples)
+        return _mean_loss(self.losses[-len(sizes) :], sizes)
+
     def epochs(self, samples: int, recipe: Recipe) -> dict[str, list[float]]:
         """Return columns `epoch` (from 1), `loss` (mean over the epoch's samples) and `rate` (its first)."""
         sizes = recipe.batch_sizes(samples)
@@ -56,7 +62,7 @@ class TrainingOutcome:
             losses = self.losses[start : start + len(sizes)]
             weights = sizes[: len(losses)]
             columns["epoch"].append(start // len(sizes) + 1)
-            columns["loss"].append(sum(map(float.__mul__, losses, map(float, weights))) / sum(weights))
+            columns["loss"].append(_mean_loss(losses, weights))
             columns["rate"].append(self.rates[start])
         return columns
 
@@ -65,9 +71,15 @@ class TrainingProgress:
     """The progress of a training, and everything needed to continue it."""
 
     def __init__(
-        self, recipe: Recipe, state: State, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+        self,
+        recipe: Recipe,
+        state: State,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        schedule: Schedule | None = None,
     ) -> None:
         self.recipe, self.state, self.optimizer, self.scaler = recipe, state, optimizer, scaler
+        self.schedule = schedule
         self.trained, self.stopping = TrainingOutcome(), Stopping(recipe.patience)
         self.best: dict[str, torch.Tensor] = {}
         self.ema = copy_tensors(state) if recipe.ema is not None else {}
@@ -110,7 +122,7 @@ class TrainingProgress:
         if self.recipe.ema is None:
             return
         floats = [name for name, tensor in self.state.items() if tensor.is_floating_point()]
-        move = get_ema_multi_avg_fn(self.recipe.ema)
+        move = get_ema_multi_avg_fn(averaging_decay(self.recipe, self.trained.steps))
         move([self.ema[name] for name in floats], [self.state[name] for name in floats], 0)
         copy_into(self.ema, {n: t for n, t in self.state.items() if not t.is_floating_point()})
 
@@ -141,6 +153,7 @@ class TrainingProgress:
         if not finished:
             tree |= {"stopping": asdict(self.stopping), "best": self.best, "ema": self.ema}
             tree |= {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+            tree["schedule"] = self.schedule.state_dict() if self.schedule else {}
         save_checkpoint_tree(path, tree)
 
     def restore(self, path: Path, digest: str) -> bool:
@@ -158,7 +171,20 @@ class TrainingProgress:
         # load_state_dict puts tensors on the right devices: a fused optimiser's step count is with the parameter
         self.optimizer.load_state_dict(kept["optimizer"])
         self.scaler.load_state_dict(kept["scaler"])
+        if self.schedule:
+            self.schedule.load_state_dict(kept["schedule"])
         return False
+
+
+def averaging_decay(recipe: Recipe, step: int) -> float:
+    """Return the decay of the averaged weights at an update (from 0), as timm's ModelEmaV3; 0 without `ema`."""
+    if recipe.ema is None or recipe.ema_warmup is None:
+        return recipe.ema or 0.0
+    return min(recipe.ema, float(1 - (1 + step) ** -recipe.ema_warmup))
+
+
+def _mean_loss(losses: list[float], weights: list[int]) -> float:
+    return sum(map(float.__mul__, losses, map(float, weights))) / sum(weights)
 
 
 def copy_tensors(state: State) -> dict[str, torch.Tensor]:

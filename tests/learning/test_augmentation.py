@@ -155,3 +155,18 @@ def test_mixing(mixup: float, cutmix: float) -> None:
     assert shares.shape == (8, 4)
     torch.testing.assert_close(shares.sum(1), torch.ones(8))
     torch.testing.assert_close(mixed.mean((2, 3)).sum(0), images.mean((2, 3)).sum(0), rtol=0.2, atol=0.3)
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(1.0, 0.0), (0.0, 1.0), (0.4, 1.0), (1e-4, 0.0)])
+def test_a_mixed_image_holds_as_much_of_each_as_its_share_says(mixup: float, cutmix: float) -> None:
+    """Sample i is white in channel i alone, so that the means of the channels are its parts of each sample.
+
+    Mixup at a share of 1 leaves images as they are, and CutMix's share is the area that stays.
+    """
+    images = torch.eye(6)[:, :, None, None].expand(6, 6, 8, 10).contiguous()
+    mix = build_mixing(Recipe(1, mixup=mixup, cutmix=cutmix), 6)
+    for seed in range(12):
+        with torch.random.fork_rng(devices=[]):
+            seed_step(seed, CPU)
+            mixed, shares = mix(images, torch.arange(6))
+        torch.testing.assert_close(mixed.mean((2, 3)), shares)

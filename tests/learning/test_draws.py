@@ -147,6 +147,8 @@ def test_steps_of_epochs() -> None:
         ({"rate": 0}, "rate must be above 0"),
         ({"patience": 0}, "patience must be at least 1"),
         ({"ema": 2}, "ema must be from 0 to 1"),
+        ({"ema": 0.9, "ema_warmup": 0.0}, "ema_warmup must be above 0"),
+        ({"ema_warmup": 0.7}, "ema_warmup needs ema"),
         ({"schedule": "cosin"}, "schedule can't be 'cosin'; did you mean 'cosine'"),
         ({"precision": "half"}, "precision can't be 'half'"),
         ({"last": "odd"}, "last can't be 'odd'"),

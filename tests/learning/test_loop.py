@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.utils import ModelEmaV3
 from torch import nn
 
 from harness.errors import DataError, Diverged
@@ -182,9 +183,54 @@ def test_averaged_weights_are_what_the_formula_says(task: Task) -> None:
     torch.testing.assert_close(network.weight.detach(), expected)
 
 
+def test_an_average_without_memory_is_the_weights(task: Task) -> None:
+    def run(ema: float | None) -> nn.Module:
+        network = task.net()
+        train(network, task.held(), entropy(network), Recipe(9, 5, 1e-2, ema=ema), 0)
+        return network
+
+    assert same(run(0.0), run(None))
+
+
+@pytest.mark.parametrize("power", [2 / 3, 0.75, 1.0])
+@pytest.mark.parametrize("decay", [0.6, 0.9998])
+def test_the_warm_up_of_an_average_is_timms(task: Task, decay: float, power: float) -> None:
+    network = task.net()
+    theirs = ModelEmaV3(network, decay, use_warmup=True, warmup_power=power)
+    recipe = Recipe(12, 5, 1e-2, ema=decay, ema_warmup=power)
+    train(
+        network,
+        task.held(),
+        entropy(network),
+        recipe,
+        0,
+        after_step=lambda step: theirs.update(network, step + 1),
+    )
+    torch.testing.assert_close(network.state_dict(), theirs.module.state_dict())
+
+
+def test_two_halves_of_a_batch_are_the_batch(task: Task) -> None:
+    """2×16 accumulated are 32 for a network without batch norm."""
+    task.features, task.labels = task.features.repeat(2, 1)[:32], task.labels.repeat(2)[:32]
+
+    def run(accumulate: int) -> nn.Module:
+        network = task.net(linear)
+        train(network, task.held(), entropy(network), Recipe(5, 32, 0.1, "sgd", accumulate=accumulate), 0)
+        return network
+
+    torch.testing.assert_close(run(1).state_dict(), run(2).state_dict())
+
+
+def test_dropout_is_off_after_training(task: Task) -> None:
+    network = task.net()
+    train(network, task.held(), entropy(network), Recipe(2, 5), 0)
+    assert torch.equal(network(task.features), network(task.features))
+
+
 @pytest.mark.parametrize(
     ("scores", "patience", "steps", "best"),
     [
+        ([0.5, 0.6, 0.59, 0.58, 0.9], 2, 4, 2),
         ([0.1, 0.2, 0.2, 0.1, 0.9], 2, 4, 2),  # an equal score is no gain
         ([0.1, math.nan, 0.3, math.nan, math.nan], 2, 5, 3),
         ([math.nan, math.nan, 0.5, 0.5, 0.5], 2, 2, 0),

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+import timm.optim
 import torch
 from torch import nn
 
@@ -81,6 +82,38 @@ def test_one_cycle_moves_rates_and_momentum_as_torch_does() -> None:
             scheduler.step()
 
 
+def test_keras_decay() -> None:
+    """rate / (1 + decay · t) after t updates: after 800 epochs of 5,000 images, .888 of the rate."""
+    recipe = Recipe(125_601, rate=0.5, schedule="inverse", schedule_options={"decay": 1e-6})
+    schedule = build_schedule(build_optimizer(nn.Linear(2, 2), recipe), recipe, 157)
+    for step in (0, 1, 4096, 125_600):
+        assert schedule.set(step) == pytest.approx(0.5 / (1 + 1e-6 * step), rel=1e-12)
+    assert schedule.set(125_600) == pytest.approx(0.5 * 0.88842, abs=5e-6)
+
+
+@pytest.mark.parametrize("first", [None, 0.02])
+def test_keras_decay_begins_after_a_warm_up(first: float | None) -> None:
+    recipe = Recipe(
+        6, rate=0.1, schedule="inverse", schedule_options={"decay": 0.5}, warmup=2, warmup_rate=first
+    )
+    start = 0.1 / 3 if first is None else first
+    assert rates(recipe) == pytest.approx([start, (start + 0.1) / 2, 0.1, 0.1 / 1.5, 0.1 / 2, 0.1 / 2.5])
+    epochs = Recipe(6, rate=0.1, schedule="inverse", schedule_options={"decay": 1.0}, schedule_by="epoch")
+    assert rates(epochs, 2) == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.1 / 3, 0.1 / 3])
+
+
+def test_options_reach_the_optimiser() -> None:
+    sgd = Recipe(1, optimizer="sgd", optimizer_options={"momentum": 0.8, "nesterov": True})
+    assert {k: build_optimizer(nn.Linear(2, 2), sgd).defaults[k] for k in ("momentum", "nesterov")} == {
+        "momentum": 0.8,
+        "nesterov": True,
+    }
+    lamb = Recipe(1, optimizer="lamb", optimizer_options={"betas": (0.8, 0.9), "max_grad_norm": None})
+    made = build_optimizer(nn.Linear(2, 2), lamb)
+    assert type(made) is timm.optim.Lamb
+    assert (made.defaults["betas"], made.defaults["max_grad_norm"]) == ((0.8, 0.9), None)
+
+
 def test_groups_keep_their_ratio_through_a_warm_up() -> None:
     parameters = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
     recipe = Recipe(10, rate=0.1, warmup=4)
@@ -138,6 +171,9 @@ def test_who_decays() -> None:
         (Recipe(1, optimizer="adamv"), "no optimizer 'adamv'; did you mean 'adam"),
         (Recipe(1, optimizer="sgd", optimizer_options={"beta": 1}), "optimizer 'sgd': .*beta"),
         (Recipe(1, schedule_options={"decay": 1}), "schedule 'cosine': .*decay"),
+        (Recipe(1, schedule="inverse"), "schedule 'inverse': .*decay"),
+        (Recipe(1, schedule="inverse", schedule_options={"decay": -1}), "decay must be at least 0, not -1"),
+        (Recipe(1, schedule="inverse", schedule_options={"rate": 1, "decay": 1}), "'inverse': .*rate"),
         (Recipe(1, schedule="one-cycle", schedule_options={"decay": 1}), "schedule 'one-cycle': .*decay"),
     ],
 )
