@@ -44,6 +44,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "pair": {"image": VIT, "text": {"plugin": "tiny-clip", "tower": "vit", "steps": 0}},
     "perceptron": {},
     "resnet-network": {},
+    "small-cnn": {"channels": [4]},
     "timm": {k: v for k, v in VIT.items() if k != "plugin"},
     "timm-network": {"name": "test_resnet"},
     "tiny-clip": {"tower": "resnet", "steps": 0},
