@@ -1,0 +1,1 @@
+"""Suite of supervised training: recipes, ablations, and the networks that are trained."""
