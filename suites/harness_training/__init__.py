@@ -1,1 +1,1 @@
-"""Suite of supervised training: recipes, ablations, and the networks that are trained."""
+"""Suites that train image classifiers from scratch: architectures, layers, recipes and regularisation."""
