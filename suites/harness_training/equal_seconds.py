@@ -22,23 +22,31 @@ def find_time_budget(totals: Iterable[Mapping[Any, float]]) -> float | None:
     return min(medians, default=None)
 
 
-def read_curve(store: Store, id: str, curve: str = CURVE) -> dict[str, NDArray[np.float64]]:
-    """Return the columns of a record's curve, in the order of its evaluations; empty if it keeps none."""
+def read_accuracies(store: Store, id: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return training seconds so far and held-out accuracy at each evaluation E of a record, of all its phases.
+
+    The phases' curves are `evaluation`, `evaluation-2`, …; the seconds of each begin at zero, and go on here
+    from those of the phase before. Both are empty if the record keeps none.
+    """
+    import numpy as np
+
     table = store.curves(id)
-    if table is None:
-        return {}
-    part = table[table["curve"] == curve].sort_values("position")
-    return {
-        str(name): rows["value"].to_numpy(dtype=float) for name, rows in part.groupby("column", sort=False)
-    }
+    seconds, accuracies, before = [np.empty(0)], [np.empty(0)], 0.0
+    for number in range(1, 1 + (0 if table is None else table["curve"].nunique())):
+        part = table[table["curve"] == (CURVE if number == 1 else f"{CURVE}-{number}")]
+        wide = part.pivot(index="position", columns="column", values="value")
+        if not {"seconds", "accuracy"} <= set(wide):
+            break
+        seconds.append(before + wide["seconds"].to_numpy(dtype=float))
+        accuracies.append(wide["accuracy"].to_numpy(dtype=float))
+        before = float(seconds[-1][-1])
+    return np.concatenate(seconds), np.concatenate(accuracies)
 
 
 def read_accuracy_within(store: Store, id: str, seconds: float) -> float | None:
     """Return the accuracy at the last evaluation after at most so many training seconds, or None before the first."""
     import numpy as np
 
-    curve = read_curve(store, id)
-    if "seconds" not in curve or "accuracy" not in curve:
-        return None
-    inside = np.flatnonzero((curve["seconds"] <= seconds) & np.isfinite(curve["accuracy"]))
-    return float(curve["accuracy"][inside[-1]]) if len(inside) else None
+    at, accuracies = read_accuracies(store, id)
+    inside = np.flatnonzero((at <= seconds) & np.isfinite(accuracies))
+    return float(accuracies[inside[-1]]) if len(inside) else None

@@ -21,7 +21,7 @@ from harness.records.store import Store
 from harness.statistics import seeds_samples_difference
 from harness_training.ablation_differences import NOISE, compare_with_baseline
 from harness_training.ablation_summary import HELD_OUT, Ablation
-from harness_training.equal_seconds import find_time_budget
+from harness_training.equal_seconds import find_time_budget, read_accuracy_within
 
 SEEDS = range(5)
 
@@ -178,6 +178,17 @@ def test_equal_seconds_takes_the_last_evaluation_within_the_fastest_arms_time(ru
     assert "inside the noise: 2 of at least 5 common seeds" in late["note"]
     assert "3 of 5 seeds have no evaluation within T" in late["note"]
     assert pick(found, "wide", "Δ")["value"] == 0
+
+
+def test_seconds_go_on_over_the_phases_of_a_training(tmp_path):
+    store = Store(tmp_path / "store")
+    first = {"seconds": [1.0, 2.0], "accuracy": [0.1, 0.2]}
+    second = {"seconds": [1.5, 3.0], "accuracy": [0.3, np.nan]}
+    curves = {"evaluation-2": second, "training": {"loss": [1.0]}, "evaluation": first}
+    store.write(Record("0" * 20, "ok", "s", {}, {}, {}), curves=curves)
+    for budget, expected in ((0.5, None), (2.0, 0.2), (3.4, 0.2), (3.5, 0.3), (9.0, 0.3)):
+        assert read_accuracy_within(store, "0" * 20, budget) == expected
+    assert read_accuracy_within(store, "1" * 20, 9.0) is None
 
 
 @given(st.dictionaries(st.integers(0, 3), st.lists(st.floats(0.1, 100), min_size=1, max_size=6), min_size=1))
