@@ -51,6 +51,8 @@ def group_families(records: pd.DataFrame, by: str, within: Sequence[str]) -> Ite
                     "choose some by the table's where, or name what they differ in as within"
                 )
             seeds[seed] = row
+        # sums must not depend on the order of records
+        family.arms = {label: dict(sorted(own.items(), key=str)) for label, own in family.arms.items()}
         yield family
 
 

@@ -101,6 +101,17 @@ def test_numbers_are_scipys_and_statsmodels(runs):
     assert pick(found, "plain", "top1")["unit"] == "fraction"
 
 
+def test_the_order_of_records_does_not_matter(runs):
+    for method, own in {"plain": [0.7, 0.72, 0.69, 0.71, 0.73], "flip": [0.71, 0.7, 0.7, 0.72, 0.71]}.items():
+        runs.add_arm(method, own)
+    frame, summary = runs.frame(), Ablation("plain", at="both")
+    by = ["method", "at", "metric"]
+    found = summary(frame, runs.store).sort_values(by, ignore_index=True)
+    for seed in range(4):
+        shuffled = frame.sample(frac=1, random_state=seed)
+        assert found.equals(summary(shuffled, runs.store).sort_values(by, ignore_index=True))
+
+
 def test_seeds_that_agree_do_not_outvote_too_few_samples(runs):
     """250 test images: 4 points that all five seeds confirm are noise of the images."""
     rng = np.random.default_rng(0)
