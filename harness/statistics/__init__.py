@@ -34,6 +34,7 @@ from harness.statistics.multiple import holm as holm
 from harness.statistics.paired import PairedTest as PairedTest
 from harness.statistics.paired import mcnemar_test as mcnemar_test
 from harness.statistics.paired import paired_difference_interval as paired_difference_interval
+from harness.statistics.paired import paired_t_p as paired_t_p
 from harness.statistics.paired import paired_t_test as paired_t_test
 from harness.statistics.paired import paired_test as paired_test
 from harness.statistics.paired import permutation_test as permutation_test

@@ -50,8 +50,13 @@ def compare_with_baseline(
     """
     import numpy as np
 
-    from harness.statistics import estimate_superiority, holm, seeds_samples_difference, t_interval
-    from harness.statistics.paired import paired_t_p
+    from harness.statistics import (
+        estimate_superiority,
+        holm,
+        paired_t_p,
+        seeds_samples_difference,
+        t_interval,
+    )
 
     base = values.get(baseline, {})
     found: dict[str, Difference] = {}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness import Store
     from harness.statistics import Interval
     from harness_training.ablation_arms import Family
+    from harness_training.ablation_differences import Difference
 
 AT = {"steps": ["steps"], "seconds": ["seconds"], "both": ["steps", "seconds"]}
 HELD_OUT = "held-out accuracy"
@@ -158,7 +159,7 @@ class Ablation:
         import numpy as np
 
         from harness.statistics import t_interval
-        from harness_training.ablation_differences import NOISE, compare_with_baseline
+        from harness_training.ablation_differences import compare_with_baseline
 
         lower = self.lower and at == "steps"
         found = compare_with_baseline(
@@ -179,10 +180,8 @@ class Ablation:
             rows.append({**quality, "metric": measured.metric, "value": mean, "note": told, **_ends(width)})
             if one is None:
                 continue
-            why = f": {', '.join(one.reasons)}" if one.verdict == NOISE else f" than {self.baseline}"
-            left = len(own) - one.seeds
-            unpaired = f"{left} seeds that {self.baseline} lacks are left out" if left else ""
-            note = "; ".join(filter(None, (f"{verdict}{why}", note, unpaired)))
+            lost = self._explain_unpaired(measured, label) if at == "steps" else ""
+            note = "; ".join(filter(None, (self._describe_verdict(one), note, lost)))
             gap = {**shared, "count": one.seeds, "value": one.mean, "unit": measured.unit}
             rows.append({**gap, "metric": "Δ", "note": note, **_ends(one.over_seeds)})
             if one.over_both is not None:
@@ -191,6 +190,26 @@ class Ablation:
             wins = {"value": one.superiority.probability, "count": one.superiority.pairs, "note": ""}
             rows.append({**shared, "metric": "P(A>B)", **wins, **_ends(one.superiority.interval)})
         return rows
+
+    def _describe_verdict(self, one: Difference) -> str:
+        return (
+            f"{one.verdict}: {', '.join(one.reasons)}"
+            if one.reasons
+            else f"{one.verdict} than {self.baseline}"
+        )
+
+    def _explain_unpaired(self, measured: Measured, label: str) -> str:
+        """Return which seeds only one of the two has: what is left may be the runs that went well."""
+        own, base = measured.values[label], measured.values[self.baseline]
+        sides = (
+            (label, [s for s in base if s not in own]),
+            (self.baseline, [s for s in own if s not in base]),
+        )
+        return "; ".join(
+            f"no number of {name} for seed {', '.join(map(str, lost))}: diverged, failed or not run"
+            for name, lost in sides
+            if lost
+        )
 
     def _explain_alone(self, measured: Measured, label: str) -> str:
         if not measured.values[label]:

@@ -226,6 +226,7 @@ def test_models_and_axes_as_arms_with_missing_seeds_and_unequal_steps(runs):
     assert gaps["value"].tolist() == [0, 0]
     assert gaps["count"].tolist() == [4, 4]
     assert gaps["note"].str.contains("not at equal steps: trained for 200, the baseline for 100").all()
+    assert gaps["note"].str.contains("no number of wide for seed 0: diverged, failed or not run").all()
     by_axis = Ablation("1", by="shots")(frame[frame["model"] == "net"], runs.store)
     four = by_axis[(by_axis["metric"] == "Δ") & (by_axis["shots"] == "4")].iloc[0]
     assert four["value"] == pytest.approx(3 / 50)
