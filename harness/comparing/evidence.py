@@ -19,7 +19,7 @@ from harness.statistics import (
     paired_difference_interval,
     paired_t_test,
     paired_test,
-    seeds_samples_interval,
+    seeds_samples_difference,
     t_interval,
 )
 from harness.statistics.bootstrap import RESAMPLES
@@ -67,7 +67,7 @@ class Evidence:
         if self.kind == "seeds":
             return t_interval(self.b - self.a, level) if self.test()[0] is not None else None
         if self.kind == "seeds×samples":
-            return _crossed_interval(self.b - self.a, level)
+            return seeds_samples_difference(self.b - self.a, level)
         b, a = self.b[0], self.a[0]
         # forty resamples beyond each end keep the ends of a strict level steady
         resamples = max(RESAMPLES, math.ceil(80 / (1 - level)))
@@ -198,20 +198,6 @@ def _are_identical(metric: str, a: Record, b: Record, in_a: SampleTables, in_b: 
     return bool(sides[0].equals(sides[1]))
 
 
-def _crossed_interval(differences: Floats, level: float) -> Interval | None:
-    """Return the interval of differences by `seeds_samples_interval`, never as a proportion.
-
-    If a model happens never to lose a sample, all differences are 0 or 1. Doubling them avoids Wilson's
-    interval, which would exclude zero after a single difference.
-    """
-    if not np.any(differences):
-        return Interval(0.0, 0.0, level, "identical", differences.shape[1])
-    found = seeds_samples_interval(2 * differences, level)
-    if found is None:
-        return None
-    return Interval(found.low / 2, found.high / 2, level, found.method, found.n)
-
-
 def _crossed_p(differences: Floats) -> float | None:
     """Return the least α whose interval at level 1 − α excludes zero, by bisection of its logarithm."""
     if not np.any(differences):
@@ -219,7 +205,7 @@ def _crossed_p(differences: Floats) -> float | None:
     low, high = math.log(1e-12), 0.0
     for _ in range(40):
         middle = (low + high) / 2
-        found = _crossed_interval(differences, 1 - math.exp(middle))
+        found = seeds_samples_difference(differences, 1 - math.exp(middle))
         if found is None:
             return None
         low, high = (middle, high) if 0.0 in found else (low, middle)

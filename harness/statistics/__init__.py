@@ -26,6 +26,7 @@ from harness.statistics.gates import combine_gate_answers as combine_gate_answer
 from harness.statistics.gates import judge_gate as judge_gate
 from harness.statistics.gates import parse_gate as parse_gate
 from harness.statistics.intervals import Interval as Interval
+from harness.statistics.intervals import seeds_samples_difference as seeds_samples_difference
 from harness.statistics.intervals import seeds_samples_interval as seeds_samples_interval
 from harness.statistics.intervals import t_interval as t_interval
 from harness.statistics.intervals import wilson_interval as wilson_interval
@@ -33,11 +34,14 @@ from harness.statistics.multiple import holm as holm
 from harness.statistics.paired import PairedTest as PairedTest
 from harness.statistics.paired import mcnemar_test as mcnemar_test
 from harness.statistics.paired import paired_difference_interval as paired_difference_interval
+from harness.statistics.paired import paired_t_p as paired_t_p
 from harness.statistics.paired import paired_t_test as paired_t_test
 from harness.statistics.paired import paired_test as paired_test
 from harness.statistics.paired import permutation_test as permutation_test
 from harness.statistics.seed_summary import SeedSummary as SeedSummary
 from harness.statistics.seed_summary import summarise_seeds as summarise_seeds
+from harness.statistics.superiority import Superiority as Superiority
+from harness.statistics.superiority import estimate_superiority as estimate_superiority
 from harness.statistics.ties import BestSet as BestSet
 from harness.statistics.ties import PerSample as PerSample
 from harness.statistics.ties import PerSeed as PerSeed

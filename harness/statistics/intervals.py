@@ -110,6 +110,21 @@ def seeds_samples_interval(values: ArrayLike, level: float = 0.95) -> Interval |
     return Interval(mean - half, mean + half, level, "seeds×samples, variance components", samples)
 
 
+def seeds_samples_difference(differences: ArrayLike, level: float = 0.95) -> Interval | None:
+    """Return the interval of differences S×N by `seeds_samples_interval`, never as a proportion.
+
+    If a model happens never to lose a sample, all differences are 0 or 1. Doubling them avoids Wilson's
+    interval, which would exclude zero after a single difference. Without any difference the interval is [0, 0].
+    """
+    y = check_matrix(differences)
+    if not np.any(y):
+        return Interval(0.0, 0.0, level, "identical", y.shape[1])
+    found = seeds_samples_interval(2 * y, level)
+    if found is None:
+        return None
+    return Interval(found.low / 2, found.high / 2, level, found.method, found.n)
+
+
 def _wilson(proportion: float, n: float, z: float) -> tuple[float, float]:
     centre = (proportion + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(proportion * (1 - proportion) / n + z * z / (4 * n * n))

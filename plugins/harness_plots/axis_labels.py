@@ -28,6 +28,9 @@ WORDS = {
     "high_quality": "High-quality samples (share)",
     "covered": "Covered modes",
     "reverse_kl": "Reverse KL divergence (nats)",
+    "macs": "Multiply-accumulates per image (MACs)",
+    "seconds_per_epoch": "Time per epoch (s)",
+    "train_loss": "Training loss",
     "trainable_parameters": "Trained parameters",
     "trainable_without_head": "Trained parameters without the head",
 }
@@ -51,6 +54,8 @@ def name_quantity(name: str) -> str:
     last = name.rpartition(".")[2] if name.startswith("tag.") else name
     if found := re.fullmatch(r"top(\d+)(.*)", last):
         return f"Top-{found[1]} accuracy{found[2].replace('_', ' ')}"
+    if found := re.fullmatch(r"(epochs|images|seconds)_to\.(.+)", last):
+        return f"{found[1].capitalize()} to {found[2]}"
     if found := re.fullmatch(r"at_(0\.\d+)", last):
         return f"Modes with {float(found[1]):.0%} of an even share"
     unit = ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.plotting.style import COLUMN_WIDTH, MUTED, PAGE_WIDTH, PALETTE
+from harness.plotting.style import COLUMN_WIDTH, INK, MUTED, PAGE_WIDTH, PALETTE
 from harness_plots.label_places import Array
 from harness_plots.labels import NamedLine, drop_crowded_ticks, name_line_ends, wrap
 from harness_plots.series_and_panels import add_panels, series_mark, set_log_axis
@@ -25,7 +25,7 @@ MOST_PANELS = 12
 
 @dataclass
 class Line:
-    """A line over `x` with its band, the runs that it summarises, and the ends of those that diverged."""
+    """A line over `x` with its band, the runs that it summarises, the ends of those that diverged, and marked points."""
 
     name: str
     x: Array
@@ -34,6 +34,7 @@ class Line:
     high: Array
     runs: list[tuple[Array, Array]] = field(default_factory=list)
     crosses: list[tuple[float, float]] = field(default_factory=list)
+    dots: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -148,6 +149,8 @@ def _draw_line(
     ax.plot(line.x, line.y, color=color, marker=marker, linestyle=dashes, markersize=4.5)
     for end in line.crosses:
         ax.plot(*[[place] for place in end], marker="x", markersize=7, color=color)
+    for dot in line.dots:
+        ax.plot(*[[place] for place in dot], marker="D", markersize=6, markeredgecolor=INK, color=color)
 
 
 def _set_axes(ax: Axes, look: LineAxes) -> None:

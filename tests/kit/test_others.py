@@ -23,7 +23,7 @@ def names(kind: str) -> list[str]:
 
 
 def made(kind: str, name: str) -> Any:
-    needed = {"shift-change": {"before": "untrained"}}
+    needed = {"ablation": {"baseline": "untrained"}, "shift-change": {"before": "untrained"}}
     part = Resolver().resolve(kind, Reference(name, needed.get(name, {})), "kit")
     assert part.problem is None, part.problem
     return part.object
