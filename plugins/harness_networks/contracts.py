@@ -33,7 +33,7 @@ class BuildsNetworks(Protocol):
         ...
 
 
-@register_capability("names stages of its networks", choose="extractor-team, lenet5 or vgg")
+@register_capability("names stages of its networks", choose="extractor-team, lenet5 or vgg-network")
 @runtime_checkable
 class NamesStages(Protocol):
     """What training layer by layer requires of a family."""

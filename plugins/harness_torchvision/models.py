@@ -161,7 +161,7 @@ class TorchvisionModel:
         if self.checkpoint is not None:
             state, source = self._read_checkpoint(self.checkpoint), str(self.checkpoint)
         module = self._build_network(state is None, state is not None and any(map(_is_auxiliary, state)))
-        self._head = _find_head(module)
+        self._head = find_head(module)
         if state is not None:
             weight = state.get(f"{self._head}.weight")
             wanted = self.num_classes if self.checkpoint is not None else None
@@ -198,7 +198,7 @@ class TorchvisionModel:
     def _read_checkpoint(self, path: Path) -> dict[str, Any]:
         """Return the checkpoint's weights under the network's names; its head may have any size."""
         module = self._build_network(untrained=False, auxiliary=True)
-        head = _find_head(module)
+        head = find_head(module)
         optional = [n for n in module.state_dict() if n.startswith(f"{head}.") or _is_auxiliary(n)]
         state = read_weights(self._where, path, module, self.weights_key, optional)
         self.remarks = [*self._outputs.remarks, *state.remarks]
@@ -244,7 +244,7 @@ def _is_auxiliary(name: str) -> bool:
     return name.lower().startswith("aux")
 
 
-def _find_head(module: Any) -> str:
+def find_head(module: Any) -> str:
     """Return the name of the layer that computes logits: the last linear one, or SqueezeNet's last convolution."""
     from torch import nn
 
@@ -260,11 +260,17 @@ def _find_head(module: Any) -> str:
 
 def _resize_head(module: Any, name: str, classes: int) -> bool:
     """Replace the head by a new one with `classes` outputs if its size differs; return whether it was replaced."""
+    if module.get_submodule(name).weight.shape[0] == classes:
+        return False
+    replace_head(module, name, classes)
+    return True
+
+
+def replace_head(module: Any, name: str, classes: int) -> None:
+    """Put a new layer with `classes` outputs in the place of a network's head of that name."""
     from torch import nn
 
     head = module.get_submodule(name)
-    if head.weight.shape[0] == classes:
-        return False
     bias = head.bias is not None
     if isinstance(head, nn.Linear):
         new: nn.Module = nn.Linear(head.in_features, classes, bias=bias)
@@ -272,7 +278,6 @@ def _resize_head(module: Any, name: str, classes: int) -> bool:
         new = nn.Conv2d(head.in_channels, classes, head.kernel_size, bias=bias)
     parent, _, last = name.rpartition(".")
     setattr(module.get_submodule(parent), last, new)
-    return True
 
 
 def build_torchvision_preparation(transform: Any) -> Preparation | None:

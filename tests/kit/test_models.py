@@ -21,8 +21,12 @@ CLIP = {
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
 }
 SMALL: dict[str, Mapping[str, Any] | None] = {
+    "alexnet-network": {},
     "cyclegan-resnet": {"width": 4, "blocks": 1, "patch_layers": 1},
     "cyclegan-unet": {"width": 4, "patch_layers": 1},
+    "densenet-bc": {"depth": 10, "growth": 4},
+    "densenet-network": {},
+    "extractor-team": {"width": 0.25, "depth": 1, "hidden": 8},
     "fid-inception": None,  # its weights are a file; held to the kit in tests/gan, with made-up ones
     "gan-dcgan": {"width": 4, "latent": 4},
     "gan-mixed": {
@@ -32,14 +36,23 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "gan-mlp": {"hidden": 8},
     "gan-perceptron": {"hidden": 8},
     "gan-resnet": {"width": 4, "latent": 4},
+    "googlenet-network": {},
     "hf-text": None,  # its weights are a folder; held to the kit in tests/fusion, with made-up ones
+    "lenet5": {},
+    "mlp": {"hidden": [8]},
     "open_clip": {"name": "small", "config": "{config}"},
     "pair": {"image": VIT, "text": {"plugin": "tiny-clip", "tower": "vit", "steps": 0}},
+    "perceptron": {},
+    "resnet-network": {},
     "timm": {k: v for k, v in VIT.items() if k != "plugin"},
+    "timm-network": {"name": "test_resnet"},
     "tiny-clip": {"tower": "resnet", "steps": 0},
     "tiny-resnet": {"trained_on": "digits", "width": 8, "steps": 0},
     "tiny-vit": {"trained_on": "digits", "width": 32, "steps": 2},
     "torchvision": {"name": "shufflenet_v2_x0_5", "weights": "none"},
+    "torchvision-network": {"name": "shufflenet_v2_x0_5"},
+    "vgg-network": {"depth": 11},
+    "wide-resnet": {"depth": 10, "width": 1},
 }
 
 
