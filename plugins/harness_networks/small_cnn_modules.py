@@ -1,0 +1,124 @@
+"""Building of small networks from their layers, and fixing of their first kernels."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from harness_networks.contracts import Shape
+from harness_networks.layers.coates import PatchEncoder
+
+if TYPE_CHECKING:
+    from harness_networks.small_cnn import SmallCNN, StagePlan
+
+MOST_IMAGES = 2_000
+"""Of how many images k-means of later stages gets its patches, whose maps are all in memory."""
+
+
+class Absolute(nn.Module):
+    """|x|, the rectification of Jarrett et al. (2009)."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return the absolute values."""
+        return maps.abs()
+
+
+MODULES: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "absolute": Absolute,
+    "leaky-relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "none": nn.Identity,
+}
+
+
+def build_small_cnn(family: SmallCNN, shape: Shape, classes: int) -> nn.Sequential:
+    """Build the network of a family for images of `shape` (C, H, W), from B×C×H×W to logits B×classes."""
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    out = shape
+    for index, plan in enumerate(family.plan_stages(shape)):
+        parts[f"stage{index + 1}"] = _build_stage(family, index, plan)
+        out = (plan.channels, *family.pooling.output_size(plan.convolved[1:]))
+    parts["head"] = _build_head(family, out, classes)
+    return nn.Sequential(parts)
+
+
+def _build_stage(family: SmallCNN, index: int, plan: StagePlan) -> nn.Sequential:
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    if index == 0 and family.input_normalisation is not None:
+        parts["input"] = family.input_normalisation.build(plan.shape)
+    if index < family.fixed_stages and family.kernels == "k-means":
+        parts["encoder"] = PatchEncoder(plan.shape, plan.channels, plan.window, whitening=family.whitening)
+    else:
+        parts["convolution"] = family.convolution.build(plan.shape, plan.channels, plan.window)
+        parts["activation"] = MODULES[family.activation]()
+        if family.normalisation is not None:
+            parts["normalisation"] = family.normalisation.build(plan.convolved)
+            if not family.normalisation.after_activation:
+                parts.move_to_end("activation")
+    parts["pooling"] = family.pooling.build(plan.convolved)
+    return nn.Sequential(parts)
+
+
+def _build_head(family: SmallCNN, shape: Shape, classes: int) -> nn.Sequential:
+    pooled = family.head == "gap"
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    if pooled:
+        parts["average"] = nn.AdaptiveAvgPool2d(1)
+    parts["flatten"] = nn.Flatten()
+    if family.dropout:
+        parts["dropout"] = nn.Dropout(family.dropout)
+    parts["linear"] = nn.Linear(shape[0] if pooled else math.prod(shape), classes)
+    return nn.Sequential(parts)
+
+
+def fix_kernels(family: SmallCNN, network: nn.Module, images: torch.Tensor, seed: int) -> list[str]:
+    """Fit the k-means kernels of the first stages; return the names of all parameters that stay fixed.
+
+    `images` are N×C×H×W. The network is afterwards in the mode in which it was.
+    """
+    stages = family.stages(network)[: family.fixed_stages]
+    training = network.training
+    network.eval()
+    if family.kernels == "k-means":
+        maps = images
+        for index, stage in enumerate(stages):
+            if index == 1:
+                maps = _limit(maps, seed)
+            if index:
+                maps = _run(stages[index - 1], maps)
+            elif family.input_normalisation is not None:
+                maps = _run(stage.get_submodule("input"), maps)
+            encoder = stage.get_submodule("encoder")
+            assert isinstance(encoder, PatchEncoder)
+            encoder.fit(maps, seed + index, family.patches)
+            if index == 0:
+                maps = images
+    network.train(training)
+    kind = "encoder" if family.kernels == "k-means" else "convolution"
+    return [
+        f"stage{number}.{kind}.{name}"
+        for number, stage in enumerate(stages, 1)
+        for name, _ in stage.get_submodule(kind).named_parameters()
+    ]
+
+
+def _run(module: nn.Module, images: torch.Tensor, batch_size: int = 256) -> torch.Tensor:
+    """Return a module's outputs for images N×C×H×W, without gradients, batch by batch on its own device."""
+    device = next((t.device for t in (*module.parameters(), *module.buffers())), images.device)
+    with torch.no_grad():
+        return torch.cat([module(part.to(device)) for part in images.split(batch_size)])
+
+
+def _limit(images: torch.Tensor, seed: int) -> torch.Tensor:
+    """Return at most MOST_IMAGES of the images, drawn without replacement."""
+    if len(images) <= MOST_IMAGES:
+        return images
+    draw = torch.Generator().manual_seed(seed)
+    return images[torch.randperm(len(images), generator=draw)[:MOST_IMAGES].to(images.device)]
