@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, get_args
 
 from harness import OptionError
 from harness_networks.contracts import NetworkFamily, Shape
@@ -19,27 +17,11 @@ from harness_networks.layers.contracts import (
 from harness_networks.layers.convolutions import PlainConvolution
 from harness_networks.layers.pooling import MaxPool, NoPool
 from harness_networks.option_checks import require_at_least, require_choice, require_share
+from harness_networks.small_cnn_design import Activation, Head, Kernels, SmallCNNDesign
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-ACTIVATIONS = ("relu", "tanh", "absolute", "leaky-relu", "gelu", "none")
-Activation = Literal["relu", "tanh", "absolute", "leaky-relu", "gelu", "none"]
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """One stage of a small network: `shape` of its input, its output channels and its window."""
-
-    shape: Shape
-    channels: int
-    window: Window
-
-    @property
-    def convolved(self) -> Shape:
-        """Shape of the convolution's output."""
-        return (self.channels, *self.window.output_size(self.shape[1:]))
 
 
 class SmallCNN(NetworkFamily):
@@ -48,7 +30,8 @@ class SmallCNN(NetworkFamily):
     `kernel`, `stride` and `dilation` are one number for all stages, or a list with one for each. Kernels
     that are not trained are fixed by `fit_kernels`: "random" ones stay as drawn, "k-means" ones are
     centroids of patches (Coates, Ng & Lee 2011), whose triangle activation then stands for convolution,
-    normalisation and activation of the stage.
+    normalisation and activation of the stage. They expect pixels from 0 to 1: the contrast of a patch is
+    divided by √(variance + 10/255²), as in Coates' code.
 
     Args:
         channels: output channels of the stages; by default 32 and 64.
@@ -71,6 +54,8 @@ class SmallCNN(NetworkFamily):
         whitening: what is added to eigenvalues when patches are whitened; 0.1 in Coates' code.
     """
 
+    smallest: ClassVar = {"channels": [4, 8], "patches": 1_000}
+
     def __init__(
         self,
         channels: list[int] | None = None,
@@ -83,9 +68,9 @@ class SmallCNN(NetworkFamily):
         normalisation: Normalisation | None = None,
         input_normalisation: Normalisation | None = None,
         activation: Activation = "relu",
-        head: Literal["gap", "flatten"] = "gap",
+        head: Head = "gap",
         dropout: float = 0.0,
-        kernels: Literal["trained", "random", "k-means"] = "trained",
+        kernels: Kernels = "trained",
         fixed_stages: int = 1,
         patches: int = 50_000,
         whitening: float = 0.1,
@@ -97,62 +82,55 @@ class SmallCNN(NetworkFamily):
             require_at_least("small-cnn", 1, channels=number)
         require_at_least("small-cnn", 1, fixed_stages=fixed_stages, patches=patches)
         require_share("small-cnn", dropout=dropout)
-        require_choice("small-cnn", "activation", activation, ACTIVATIONS)
-        require_choice("small-cnn", "head", head, ("gap", "flatten"))
-        require_choice("small-cnn", "kernels", kernels, ("trained", "random", "k-means"))
+        require_choice("small-cnn", "activation", activation, get_args(Activation))
+        require_choice("small-cnn", "head", head, get_args(Head))
+        require_choice("small-cnn", "kernels", kernels, get_args(Kernels))
         count = len(channels)
         sides, strides, dilations = (
             _spread(name, value, count)
             for name, value in (("kernel", kernel), ("stride", stride), ("dilation", dilation))
         )
-        self.channels = tuple(channels)
-        self.windows = [Window(k, s, padding, d) for k, s, d in zip(sides, strides, dilations, strict=True)]
-        self.convolution = convolution or PlainConvolution()
-        self.pooling = pooling or (NoPool() if max(strides) > 1 else MaxPool())
-        self.normalisation, self.input_normalisation = normalisation, input_normalisation
+        convolution = convolution or PlainConvolution()
+        pooling = pooling or (NoPool() if max(strides) > 1 else MaxPool())
         for name, layer, role in (
-            ("convolution", self.convolution, Convolution),
-            ("pooling", self.pooling, Pooling),
+            ("convolution", convolution, Convolution),
+            ("pooling", pooling, Pooling),
             ("normalisation", normalisation, Normalisation),
             ("input_normalisation", input_normalisation, Normalisation),
         ):
             _require_role(name, layer, role)
         if kernels != "trained" and fixed_stages > count:
             raise OptionError(f"small-cnn: fixed_stages is {fixed_stages}, but there are {count} stages")
-        if kernels == "k-means" and not self.convolution.shares_kernels:
+        if kernels == "k-means" and not convolution.shares_kernels:
             raise OptionError(
-                f"small-cnn: k-means kernels are alike everywhere, which {type(self.convolution).__name__} is not: "
+                f"small-cnn: k-means kernels are alike everywhere, which {type(convolution).__name__} is not: "
                 'expected convolution = "convolution"'
             )
         if not 0 < whitening < float("inf"):
             raise OptionError(
                 f"small-cnn: whitening must be above 0 (patches without their means have no full rank), found {whitening}"
             )
-        self.activation, self.head, self.dropout = activation, head, dropout
-        self.kernels, self.patches, self.whitening = kernels, patches, whitening
-        self.fixed_stages = 0 if kernels == "trained" else fixed_stages
-
-    def plan_stages(self, shape: Shape) -> Iterator[StagePlan]:
-        """Yield the stages for images of `shape` (C, H, W), each with the shape of its input."""
-        for channels, window in zip(self.channels, self.windows, strict=True):
-            plan = StagePlan(shape, channels, window)
-            yield plan
-            shape = (channels, *self.pooling.output_size(plan.convolved[1:]))
+        self.design = SmallCNNDesign(
+            channels=tuple(channels),
+            windows=tuple(
+                Window(k, s, padding, d) for k, s, d in zip(sides, strides, dilations, strict=True)
+            ),
+            convolution=convolution,
+            pooling=pooling,
+            normalisation=normalisation,
+            input_normalisation=input_normalisation,
+            activation=activation,
+            head=head,
+            dropout=dropout,
+            kernels=kernels,
+            fixed_stages=0 if kernels == "trained" else fixed_stages,
+            patches=patches,
+            whitening=whitening,
+        )
 
     def fits(self, shape: Shape, classes: int) -> str | None:
         """Return which stage has no place on images of a shape (C, H, W), and why, or None."""
-        if self.input_normalisation and (problem := self.input_normalisation.fits(shape)):
-            return f"input: {problem}"
-        for number, plan in enumerate(self.plan_stages(shape), 1):
-            problem = (
-                plan.window.explain_misfit(plan.shape[1:])
-                or self.convolution.fits(plan.shape, plan.channels, plan.window)
-                or (self.normalisation and self.normalisation.fits(plan.convolved))
-                or self.pooling.fits(plan.convolved[1:])
-            )
-            if problem:
-                return f"stage {number}: {problem}"
-        return None
+        return self.design.explain_misfit(shape)
 
     def build(self, shape: Shape, classes: int) -> nn.Module:
         """Build the stages and the head; the module's children are `stage1`, `stage2`, …, `head`."""
@@ -160,11 +138,11 @@ class SmallCNN(NetworkFamily):
 
         if problem := self.fits(shape, classes):
             raise OptionError(f"small-cnn: {problem}")
-        return build_small_cnn(self, shape, classes)
+        return build_small_cnn(self.design, shape, classes)
 
     def stages(self, network: nn.Module) -> list[nn.Module]:
         """Return the stages in order; the first begins with the normalisation of the input, if any."""
-        return [network.get_submodule(f"stage{number}") for number in range(1, len(self.channels) + 1)]
+        return [network.get_submodule(f"stage{number}") for number in range(1, len(self.design.channels) + 1)]
 
     def fit_kernels(self, network: nn.Module, images: torch.Tensor, seed: int) -> list[str]:
         """Fix the kernels of the first stages from images N×C×H×W without labels; return their parameters' names.
@@ -173,7 +151,7 @@ class SmallCNN(NetworkFamily):
         """
         from harness_networks.small_cnn_modules import fix_kernels
 
-        return fix_kernels(self, network, images, seed)
+        return fix_kernels(self.design, network, images, seed)
 
 
 def _spread(name: str, value: int | list[int], count: int) -> list[int]:

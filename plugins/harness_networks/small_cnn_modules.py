@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from harness_networks.contracts import Shape
 from harness_networks.layers.coates import PatchEncoder
-
-if TYPE_CHECKING:
-    from harness_networks.small_cnn import SmallCNN, StagePlan
+from harness_networks.small_cnn_design import SmallCNNDesign, StageDesign
 
 MOST_IMAGES = 2_000
 """Of how many images k-means of later stages gets its patches, whose maps are all in memory."""
@@ -38,70 +35,70 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def build_small_cnn(family: SmallCNN, shape: Shape, classes: int) -> nn.Sequential:
-    """Build the network of a family for images of `shape` (C, H, W), from B×C×H×W to logits B×classes."""
+def build_small_cnn(design: SmallCNNDesign, shape: Shape, classes: int) -> nn.Sequential:
+    """Build the network of a design for images of `shape` (C, H, W), from B×C×H×W to logits B×classes."""
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     out = shape
-    for index, plan in enumerate(family.plan_stages(shape)):
-        parts[f"stage{index + 1}"] = _build_stage(family, index, plan)
-        out = (plan.channels, *family.pooling.output_size(plan.convolved[1:]))
-    parts["head"] = _build_head(family, out, classes)
+    for index, stage in enumerate(design.plan_stages(shape)):
+        parts[f"stage{index + 1}"] = _build_stage(design, stage, index == 0)
+        out = design.pool(stage)
+    parts["head"] = _build_head(design, out, classes)
     return nn.Sequential(parts)
 
 
-def _build_stage(family: SmallCNN, index: int, plan: StagePlan) -> nn.Sequential:
+def _build_stage(design: SmallCNNDesign, stage: StageDesign, first: bool) -> nn.Sequential:
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    if index == 0 and family.input_normalisation is not None:
-        parts["input"] = family.input_normalisation.build(plan.shape)
-    if index < family.fixed_stages and family.kernels == "k-means":
-        parts["encoder"] = PatchEncoder(plan.shape, plan.channels, plan.window, whitening=family.whitening)
+    if first and design.input_normalisation is not None:
+        parts["input"] = design.input_normalisation.build(stage.shape)
+    if stage.fixed and design.kernels == "k-means":
+        parts["encoder"] = PatchEncoder(stage.shape, stage.channels, stage.window, whitening=design.whitening)
     else:
-        parts["convolution"] = family.convolution.build(plan.shape, plan.channels, plan.window)
-        parts["activation"] = MODULES[family.activation]()
-        if family.normalisation is not None:
-            parts["normalisation"] = family.normalisation.build(plan.convolved)
-            if not family.normalisation.after_activation:
+        parts["convolution"] = design.convolution.build(stage.shape, stage.channels, stage.window)
+        parts["activation"] = MODULES[design.activation]()
+        if design.normalisation is not None:
+            parts["normalisation"] = design.normalisation.build(stage.convolved)
+            if not design.normalisation.after_activation:
                 parts.move_to_end("activation")
-    parts["pooling"] = family.pooling.build(plan.convolved)
+    parts["pooling"] = design.pooling.build(stage.convolved)
     return nn.Sequential(parts)
 
 
-def _build_head(family: SmallCNN, shape: Shape, classes: int) -> nn.Sequential:
-    pooled = family.head == "gap"
+def _build_head(design: SmallCNNDesign, shape: Shape, classes: int) -> nn.Sequential:
+    pooled = design.head == "gap"
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     if pooled:
         parts["average"] = nn.AdaptiveAvgPool2d(1)
     parts["flatten"] = nn.Flatten()
-    if family.dropout:
-        parts["dropout"] = nn.Dropout(family.dropout)
+    if design.dropout:
+        parts["dropout"] = nn.Dropout(design.dropout)
     parts["linear"] = nn.Linear(shape[0] if pooled else math.prod(shape), classes)
     return nn.Sequential(parts)
 
 
-def fix_kernels(family: SmallCNN, network: nn.Module, images: torch.Tensor, seed: int) -> list[str]:
+def fix_kernels(design: SmallCNNDesign, network: nn.Module, images: torch.Tensor, seed: int) -> list[str]:
     """Fit the k-means kernels of the first stages; return the names of all parameters that stay fixed.
 
     `images` are N×C×H×W. The network is afterwards in the mode in which it was.
     """
-    stages = family.stages(network)[: family.fixed_stages]
+    stages = [network.get_submodule(f"stage{number}") for number in range(1, design.fixed_stages + 1)]
     training = network.training
     network.eval()
-    if family.kernels == "k-means":
+    if design.kernels == "k-means":
         maps = images
         for index, stage in enumerate(stages):
             if index == 1:
                 maps = _limit(maps, seed)
             if index:
                 maps = _run(stages[index - 1], maps)
-            elif family.input_normalisation is not None:
+            elif design.input_normalisation is not None:
                 maps = _run(stage.get_submodule("input"), maps)
             encoder = stage.get_submodule("encoder")
             assert isinstance(encoder, PatchEncoder)
-            encoder.fit(maps, seed + index, family.patches)
+            encoder.fit(maps, seed + index, design.patches)
             if index == 0:
                 maps = images
     network.train(training)
-    kind = "encoder" if family.kernels == "k-means" else "convolution"
+    kind = "encoder" if design.kernels == "k-means" else "convolution"
     return [
         f"stage{number}.{kind}.{name}"
         for number, stage in enumerate(stages, 1)

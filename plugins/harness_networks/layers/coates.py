@@ -14,6 +14,7 @@ from harness import DataError
 from harness_networks.contracts import Shape
 from harness_networks.layers.contracts import Window
 from harness_networks.layers.convolution_modules import build_padding
+from harness_networks.layers.full_precision import without_autocast
 
 Assignment = Literal["triangle", "hard"]
 
@@ -129,6 +130,7 @@ class PatchEncoder(nn.Module):
             self.matrix.data.copy_(matrix)
         self.centroids.data.copy_(fit_centroids(drawn, len(self.centroids), seed))
 
+    @without_autocast
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the features B×K×H'×W'."""
         centroids = self.centroids

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness_networks.contracts import Shape
+from harness_networks.layers.full_precision import without_autocast
 
 
 class GlobalContrast2d(nn.Module):
@@ -16,6 +17,7 @@ class GlobalContrast2d(nn.Module):
         super().__init__()
         self.epsilon = epsilon
 
+    @without_autocast
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the normalised images."""
         centred = maps - maps.mean((-3, -2, -1), keepdim=True)
@@ -40,6 +42,7 @@ class LocalContrast2d(nn.Module):
         self.register_buffer("gaussian", gaussian.float(), persistent=False)
         self.register_buffer("mass", inside.float(), persistent=False)
 
+    @without_autocast
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the normalised maps."""
         centred = maps - self._average(maps)

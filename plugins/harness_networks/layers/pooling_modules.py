@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from harness_networks.layers.full_precision import without_autocast
+
 
 class PowerMeanPool2d(nn.Module):
     """(mean |x|^p)^(1/p) over windows, B×C×H×W → B×C×H'×W': torch's L_p pooling, which sums, over size^(2/p)."""
@@ -16,6 +18,7 @@ class PowerMeanPool2d(nn.Module):
         super().__init__()
         self.p, self.size, self.stride = p, size, stride
 
+    @without_autocast
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the power means; the gradient of a window of zeros is 0."""
         norms: torch.Tensor = F.lp_pool2d(maps.abs(), self.p, self.size, self.stride)

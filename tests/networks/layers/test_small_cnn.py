@@ -106,9 +106,9 @@ def test_layers_stand_in_their_order():
         "normalisation",
         "pooling",
     ]
-    assert isinstance(SmallCNN().pooling, MaxPool)
-    assert isinstance(SmallCNN(stride=[1, 2]).pooling, NoPool)
-    assert isinstance(SmallCNN(stride=2, pooling=AveragePool()).pooling, AveragePool)
+    assert isinstance(SmallCNN().design.pooling, MaxPool)
+    assert isinstance(SmallCNN(stride=[1, 2]).design.pooling, NoPool)
+    assert isinstance(SmallCNN(stride=2, pooling=AveragePool()).design.pooling, AveragePool)
 
 
 @pytest.mark.parametrize("kernels", ["random", "k-means"])
@@ -152,7 +152,7 @@ def test_training_layer_by_layer_leaves_earlier_layers_as_they_are():
     stages = family.stages(network)
     for number, stage in enumerate(stages):
         before = [copy.deepcopy(one.state_dict()) for one in stages]
-        head = nn.Linear(family.channels[number], 3)
+        head = nn.Linear(family.design.channels[number], 3)
         optimizer = torch.optim.SGD([*stage.parameters(), *head.parameters()], lr=0.1)
         with torch.no_grad():
             inputs = nn.Sequential(*stages[:number])(images)
@@ -265,9 +265,9 @@ def test_layers_are_named_in_a_suite_file():
     part = Resolver().resolve("models", parse_references(written, "models")[0], "models")
     assert part.problem is None
     family = part.object
-    assert isinstance(family.pooling, LpPool)
-    assert family.pooling.p == 3
-    assert family.convolution.tile == 3
+    assert isinstance(family.design.pooling, LpPool)
+    assert family.design.pooling.p == 3
+    assert family.design.convolution.tile == 3
     assert family.tags == {"start": "scratch"}
     with pytest.raises(OptionError, match="pooling must be a pooling layer, found BatchNormalisation"):
         Resolver().resolve(
