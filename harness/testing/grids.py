@@ -19,6 +19,7 @@ from harness.testing.verdicts import NotChecked, Violation
 
 Given = Any
 """A plugin under test: an instance, or a reference as a suite writes it (a text, or a table)."""
+NO_GRID = "no installed protocol states a smallest grid"
 
 
 @dataclass
@@ -102,7 +103,7 @@ def _find_grid(kind: str, references: Iterable[Any]) -> tuple[dict[str, Any] | N
             if reason is None:
                 return content, []
             reasons[f"{name}: {reason}"] = None
-    return None, list(reasons) or ["no installed protocol states a smallest grid"]
+    return None, list(reasons)
 
 
 def explain_grid_refusal(content: Mapping[str, Any]) -> str | None:
@@ -119,7 +120,8 @@ def explain_grid_refusal(content: Mapping[str, Any]) -> str | None:
 def explain_grid_refusals(kind: str, plugin: Given) -> list[str]:
     """Return why no installed protocol takes this plugin on its smallest grid; empty when one does."""
     with refer_to(kind, plugin) as reference:
-        return _find_grid(kind, [reference])[1]
+        content, reasons = _find_grid(kind, [reference])
+    return [] if content is not None else reasons or [NO_GRID]
 
 
 def find_method_grid(
@@ -127,17 +129,24 @@ def find_method_grid(
 ) -> Mapping[str, Any]:
     """Return a grid with the method in it: the one given, or that of the first protocol that takes it.
 
-    A method that is a part of others (a loss, a remedy) is put into the first method that takes it.
-    Raises Violation when no installed protocol takes it.
+    A method that is a part of others (a loss, a remedy) is put into the first method that takes it, a part
+    of models (a layer) into the first model. Raises Violation when no installed protocol takes it.
     """
     if cell is not None:
         return {**cell, "methods": [reference]}
-    content, reasons = _find_grid("methods", (reference, *_compose_hosts(reference, method)))
-    if content is not None:
-        return content
+    reasons = list[str]()
+    for kind, tried in (
+        ("methods", [reference]),
+        ("methods", _compose_hosts("methods", reference, method)),
+        ("models", _compose_hosts("models", reference, method)),
+    ):
+        content, refusals = _find_grid(kind, tried)
+        if content is not None:
+            return content
+        reasons += refusals
     raise Violation(
         "an installed protocol that takes the method on its smallest grid",
-        "; ".join(reasons),
+        "; ".join(reasons) or NO_GRID,
         "A method belongs to a protocol, which calls it; every cell of this one would be skipped. "
         "(A grid of your own: the fixture `cell`.)",
     )
@@ -168,10 +177,10 @@ def find_factory(kind: str, plugin: Given) -> Any:
     return type(plugin)
 
 
-def _compose_hosts(reference: Mapping[str, Any], method: Given) -> Iterator[dict[str, Any]]:
-    """Yield references to installed methods that are composed of smaller ones, with this one as a part."""
+def _compose_hosts(kind: str, reference: Mapping[str, Any], method: Given) -> Iterator[dict[str, Any]]:
+    """Yield references to installed plugins of a kind that are composed of methods, with this one as a part."""
     cls = find_factory("methods", method)
-    for plugin in registry.installed("methods"):
+    for plugin in registry.installed(kind):
         try:
             factory = registry.load(plugin)
             declared, _ = options.read_options(factory)
