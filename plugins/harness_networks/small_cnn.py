@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, get_args
 
 from harness import OptionError
+from harness.errors import did_you_mean
 from harness_networks.contracts import NetworkFamily, Shape
 from harness_networks.layers.contracts import (
     Convolution,
@@ -16,7 +17,7 @@ from harness_networks.layers.contracts import (
 )
 from harness_networks.layers.convolutions import PlainConvolution
 from harness_networks.layers.pooling import MaxPool, NoPool
-from harness_networks.option_checks import require_at_least, require_choice, require_share
+from harness_networks.option_checks import require_at_least, require_share
 from harness_networks.small_cnn_design import Activation, Head, Kernels, SmallCNNDesign
 
 if TYPE_CHECKING:
@@ -82,9 +83,15 @@ class SmallCNN(NetworkFamily):
             require_at_least("small-cnn", 1, channels=number)
         require_at_least("small-cnn", 1, fixed_stages=fixed_stages, patches=patches)
         require_share("small-cnn", dropout=dropout)
-        require_choice("small-cnn", "activation", activation, get_args(Activation))
-        require_choice("small-cnn", "head", head, get_args(Head))
-        require_choice("small-cnn", "kernels", kernels, get_args(Kernels))
+        for option, value, known in (
+            ("activation", activation, Activation),
+            ("head", head, Head),
+            ("kernels", kernels, Kernels),
+        ):
+            if value not in get_args(known):
+                raise OptionError(
+                    f"small-cnn: {option} can't be {value!r}{did_you_mean(value, get_args(known))}"
+                )
         count = len(channels)
         sides, strides, dilations = (
             _spread(name, value, count)

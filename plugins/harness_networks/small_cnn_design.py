@@ -8,8 +8,9 @@ from typing import Literal
 
 from harness_networks.contracts import Shape
 from harness_networks.layers.contracts import Convolution, Normalisation, Pooling, Window
+from harness_networks.option_checks import ActivationName
 
-Activation = Literal["relu", "tanh", "absolute", "leaky-relu", "gelu", "none"]
+Activation = Literal[ActivationName, "absolute", "none"]
 Head = Literal["gap", "flatten"]
 Kernels = Literal["trained", "random", "k-means"]
 

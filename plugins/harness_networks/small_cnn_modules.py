@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from harness_networks.contracts import Shape
 from harness_networks.layers.coates import PatchEncoder
-from harness_networks.small_cnn_design import SmallCNNDesign, StageDesign
+from harness_networks.network_parts import build_activation
+from harness_networks.small_cnn_design import Activation, SmallCNNDesign, StageDesign
 
 MOST_IMAGES = 2_000
 """Of how many images k-means of later stages gets its patches, whose maps are all in memory."""
@@ -23,16 +23,6 @@ class Absolute(nn.Module):
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the absolute values."""
         return maps.abs()
-
-
-MODULES: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "absolute": Absolute,
-    "leaky-relu": nn.LeakyReLU,
-    "gelu": nn.GELU,
-    "none": nn.Identity,
-}
 
 
 def build_small_cnn(design: SmallCNNDesign, shape: Shape, classes: int) -> nn.Sequential:
@@ -54,13 +44,19 @@ def _build_stage(design: SmallCNNDesign, stage: StageDesign, first: bool) -> nn.
         parts["encoder"] = PatchEncoder(stage.shape, stage.channels, stage.window, whitening=design.whitening)
     else:
         parts["convolution"] = design.convolution.build(stage.shape, stage.channels, stage.window)
-        parts["activation"] = MODULES[design.activation]()
+        parts["activation"] = _build_activation(design.activation)
         if design.normalisation is not None:
             parts["normalisation"] = design.normalisation.build(stage.convolved)
             if not design.normalisation.after_activation:
                 parts.move_to_end("activation")
     parts["pooling"] = design.pooling.build(stage.convolved)
     return nn.Sequential(parts)
+
+
+def _build_activation(name: Activation) -> nn.Module:
+    if name == "absolute":
+        return Absolute()
+    return nn.Identity() if name == "none" else build_activation(name)
 
 
 def _build_head(design: SmallCNNDesign, shape: Shape, classes: int) -> nn.Sequential:

@@ -35,6 +35,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "hf-text": None,  # its weights are a folder; held to the kit in tests/fusion, with made-up ones
     "open_clip": {"name": "small", "config": "{config}"},
     "pair": {"image": VIT, "text": {"plugin": "tiny-clip", "tower": "vit", "steps": 0}},
+    "small-cnn": {"channels": [4]},
     "timm": {k: v for k, v in VIT.items() if k != "plugin"},
     "tiny-clip": {"tower": "resnet", "steps": 0},
     "tiny-resnet": {"trained_on": "digits", "width": 8, "steps": 0},

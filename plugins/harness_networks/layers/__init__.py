@@ -1,1 +1,1 @@
-"""Layers as plugins: pooling, convolution and normalisation of a small network, and what measures them."""
+"""Layers as plugins: pooling, convolution and normalisation of a small network, and features from k-means."""

@@ -8,10 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness_networks.layers.complexity import count_macs, count_weights
+from harness_networks.complexity import measure_complexity
 from harness_networks.layers.contracts import Window
 from harness_networks.layers.convolution_modules import TiledConv2d, build_convolution
 from harness_networks.layers.convolutions import LocallyConnected, PlainConvolution, TiledConvolution
+
+
+def count_parameters_of(module: nn.Module) -> int:
+    """Count all parameters."""
+    return sum(p.numel() for p in module.parameters())
 
 
 def set_kernel(module: nn.Module, kernel: list[list[float]]) -> nn.Module:
@@ -50,11 +55,11 @@ def test_costs_of_finding_vertical_edges():
     """Goodfellow et al. (2016), example 9.1: a difference of neighbours in an image of 320×280."""
     edges = nn.Conv2d(1, 1, (1, 2), bias=False)
     height, width = 280, 320
-    macs = count_macs(edges, (1, height, width))
+    macs = measure_complexity(edges, (1, height, width)).macs
     assert macs == 178_640  # also the entries of a sparse matrix
     assert macs + macs // 2 == 267_960  # two products and one sum for each output
     dense = nn.Linear(width * height, (width - 1) * height, bias=False, device="meta")
-    assert count_weights(dense) == 8_003_072_000
+    assert count_parameters_of(dense) == 8_003_072_000
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -130,14 +135,16 @@ def test_tiles_take_turns(size, tile):
 
 def test_parameters_grow_with_the_square_of_the_tile():
     """1 → 16 channels, 3×3, on maps of side 8: t²·(9·16 + 16), up to a locally connected layer."""
-    counts = [count_weights(TiledConvolution(t).build((1, 8, 8), 16, Window(3))) for t in (1, 2, 4, 8)]
+    counts = [count_parameters_of(TiledConvolution(t).build((1, 8, 8), 16, Window(3))) for t in (1, 2, 4, 8)]
     assert counts == [160, 640, 2_560, 10_240]
     local = LocallyConnected().build((1, 8, 8), 16, Window(3))
     assert (
-        count_weights(local) == count_weights(TiledConvolution(99).build((1, 8, 8), 16, Window(3))) == 10_240
+        count_parameters_of(local)
+        == count_parameters_of(TiledConvolution(99).build((1, 8, 8), 16, Window(3)))
+        == 10_240
     )
     rectangular = LocallyConnected().build((1, 4, 6), 2, Window(3, padding="valid"))
-    assert count_weights(rectangular) == 2 * 4 * (2 * 9 + 2)
+    assert count_parameters_of(rectangular) == 2 * 4 * (2 * 9 + 2)
 
 
 def test_a_locally_connected_layer_is_a_masked_linear_map():
@@ -178,4 +185,4 @@ def test_groups_must_divide_the_channels():
     depthwise = PlainConvolution(groups=4, bias=False)
     assert depthwise.fits((6, 8, 8), 4, Window(3)) == "6 and 4 channels can't be divided into 4 groups"
     assert depthwise.fits((4, 8, 8), 8, Window(3)) is None
-    assert count_weights(depthwise.build((4, 8, 8), 8, Window(3))) == 8 * 9
+    assert count_parameters_of(depthwise.build((4, 8, 8), 8, Window(3))) == 8 * 9
