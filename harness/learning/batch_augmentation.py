@@ -104,8 +104,9 @@ class _Flip:
         self._horizontal, self._vertical = horizontal, vertical
 
     def __call__(self, images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-        images = flip_chosen(images, uniforms[:, 0] < self._horizontal, 3)
-        return flip_chosen(images, uniforms[:, 1] < self._vertical, 2)
+        if self._horizontal:
+            images = flip_chosen(images, uniforms[:, 0] < self._horizontal, 3)
+        return flip_chosen(images, uniforms[:, 1] < self._vertical, 2) if self._vertical else images
 
 
 class _ShiftCrop:
