@@ -21,8 +21,8 @@ class Difference:
     """How an arm differs from the baseline: arm − baseline over `seeds` common seeds, and P(arm better).
 
     `over_seeds` and `over_both` (seeds and samples) are intervals or None, `p` is corrected for the arms of
-    the family and NaN without variation over seeds; `verdict` is `better`, `worse` or `NOISE`, the last for
-    these `reasons`.
+    the family and NaN without variation over seeds; `verdict` is `better`, `worse` (with `over seeds` if no
+    interval over samples was to be had) or `NOISE`, the last for these `reasons`.
     """
 
     seeds: int
@@ -93,3 +93,5 @@ def _judge(one: Difference, arms: int, level: float, least: int, lower: bool) ->
         one.reasons.append(f"not significant after Holm's correction for {arms} arms")
     if not one.reasons:
         one.verdict = "better" if (one.mean < 0) == lower else "worse"
+        if one.over_both is None:
+            one.verdict += " over seeds"

@@ -47,7 +47,8 @@ class Ablation:
 
     At equal steps the metric is the records' own. At equal seconds it is the accuracy on the held-out samples
     at the last evaluation within T training seconds, where T is the least median of total training seconds
-    among a family's arms; only seeds vary there, since evaluations on the way keep no predictions.
+    among a family's arms. Evaluations on the way keep no predictions, so the verdict there is at best `better
+    over seeds`: arms that are equally good on all images seldom are on the few held-out ones.
 
     Args:
         baseline: label of the arm that the others are compared with.
@@ -151,7 +152,7 @@ class Ablation:
             found.values[label] = {seed: value for seed, value in read.items() if value is not None}
             missing = len(read) - len(found.values[label])
             lost = f"; {missing} of {len(read)} seeds have no evaluation within T" if missing else ""
-            words = f"T = {budget:.3g} s of training, only seeds vary{lost}"
+            words = f"T = {budget:.3g} s of training, without the noise of samples{lost}"
             found.notes[label] = words if budget is not None else "no record has training_seconds"
         return found
 

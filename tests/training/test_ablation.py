@@ -150,7 +150,7 @@ def test_verdicts_keep_their_word(arm, base, least, lower):
         assert shared >= least
         assert 0 not in one.over_seeds
         assert one.p <= 0.05
-        assert one.verdict == ("better" if (gaps.mean() > 0) != lower else "worse")
+        assert one.verdict == ("better over seeds" if (gaps.mean() > 0) != lower else "worse over seeds")
     mirrored = {name: {s: -v for s, v in own.items()} for name, own in values.items()}
     other = compare_with_baseline(mirrored, "b", {}, least=least, lower=not lower)["a"]
     assert (other.verdict, other.mean) == (one.verdict, pytest.approx(-one.mean))
@@ -178,7 +178,7 @@ def test_equal_seconds_takes_the_last_evaluation_within_the_fastest_arms_time(ru
     assert pick(found, "plain", HELD_OUT, "seconds")["value"] == pytest.approx(0.62)
     wide = pick(found, "wide", "Δ", "seconds")
     assert wide["value"] == pytest.approx(0.44 - 0.62)
-    assert wide["verdict"] == "worse"
+    assert wide["verdict"] == "worse over seeds"
     assert "T = 8 s" in wide["note"]
     deep = pick(found, "deep", HELD_OUT, "seconds")
     assert math.isnan(deep["value"])
@@ -239,7 +239,7 @@ def test_a_metric_without_samples_says_so_and_lower_can_be_better(runs):
     frame = runs.frame().assign(ece=lambda f: 1 - f["top1"])
     found = Ablation("plain", metric="ece", lower=True)(frame, runs.store)
     note = pick(found, "dropout", "Δ")["note"]
-    assert note.startswith("better than plain")
+    assert note.startswith("better over seeds than plain")
     assert "no per-sample ece is kept" in note
     assert pick(found, "dropout", "P(A>B)")["value"] == 1
     assert "Δ, seeds × samples" not in set(found["metric"])
