@@ -92,7 +92,7 @@ def train(
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
     run = TrainingProgress(recipe, state, optimizer, scaler, schedule)
     path = folder / "training.safetensors" if folder else None
-    digest = _digest(recipe, seed, len(source), state, decides)
+    digest = digest_training(recipe, seed, len(source), state, decides)
     if path and run.restore(path, digest):
         if module is not None:
             module.eval()
@@ -211,7 +211,8 @@ def _compute_gradients(
     return mean
 
 
-def _digest(recipe: Recipe, seed: int, samples: int, state: State, decides: object) -> str:
+def digest_training(recipe: Recipe, seed: int, samples: int, state: State, decides: object) -> str:
+    """Return a digest of what decides a training, by which its checkpoints are known again."""
     shapes = {name: [list(t.shape), str(t.dtype)] for name, t in state.items()}
     told = [asdict(recipe), seed, samples, shapes, decides, torch.__version__]
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()

@@ -74,12 +74,15 @@ class HeldSamples:
     def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield the rows of each batch."""
         for step, epoch, rows in plan:
-            if self._make is not None and epoch != self._epoch:
-                self._epoch, self._tensors = epoch, self._make(epoch)
-            at = torch.from_numpy(rows)
-            data = map_tree(partial(_take_rows, at), self._tensors)
-            targets = None if self.targets is None else _take_rows(at, self.targets)
-            yield Batch(step, epoch, rows, data, targets)
+            yield Batch(step, epoch, rows, *self.take(rows, epoch))
+
+    def take(self, rows: Rows, epoch: int) -> tuple[Any, torch.Tensor | None]:
+        """Return data and targets of rows of any shape, whose axes come first, as they are in an epoch."""
+        if self._make is not None and epoch != self._epoch:
+            self._epoch, self._tensors = epoch, self._make(epoch)
+        at = torch.from_numpy(rows)
+        data = map_tree(partial(_take_rows, at), self._tensors)
+        return data, None if self.targets is None else _take_rows(at, self.targets)
 
 
 def require_sample_image(sample: Sample) -> Any:
