@@ -15,6 +15,7 @@ from harness.learning.recipe import Recipe
 from harness.learning.training_progress import TrainingOutcome
 from harness_training.greedy import train_greedily
 from harness_training.single_training import train_alone, train_only
+from harness_training.together import train_together
 
 if TYPE_CHECKING:
     from harness_training.recipes import TrainingRecipe
@@ -55,6 +56,8 @@ def train_phase(
 ) -> list[TrainingOutcome | Diverged]:
     """Train networks in place; return what each training tells, or why it diverged."""
     recipe = build_phase_recipe(cell, phase)
+    if cell.stacks and len(networks) > 1:
+        return train_together(cell, phase, recipe, networks, seeds, folders)
     found: list[TrainingOutcome | Diverged] = []
     for number, (network, seed, folder) in enumerate(zip(networks, seeds, folders, strict=True)):
         try:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness_networks.complexity import measure_complexity
 
 from harness import Job, Predictions, Result
 from harness.inference.evaluate import classification_result, measure_evidence
 from harness.learning.costs import estimate_training_memory, measure_inference_rate, read_peak_memory
+from harness_networks.complexity import measure_complexity
 from harness_training.phases import Phase, build_phase_recipe
 from harness_training.progress_measures import (
     build_evaluation_curve,
@@ -30,8 +30,7 @@ def build_result(
     cell: TrainingCell, job: Job, seed: TrainedSeed, rate: float, tuning_seconds: float
 ) -> Result:
     """Measure a trained network and return its record's content; a diverged one has no metrics."""
-    notes = {**cell.notes, "seeds_together": cell.together}
-    curves = build_curves(cell, seed)
+    notes, curves = dict(cell.notes), build_curves(cell, seed)
     if seed.diverged is not None:
         return Result({}, status="diverged", reason=str(seed.diverged), curves=curves, notes=notes)
     tested, measured = predict(cell, seed, cell.images.test), predict(cell, seed, cell.images.measured)

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from harness.learning.batch_augmentation import SampleDraws, build_batch_augmentation
-from harness.learning.losses import build_loss
 
 from harness import derive_seed
 from harness.inference.batches import autocast
 from harness.learning.augmentation import build_mixing
+from harness.learning.batch_augmentation import SampleDraws, build_batch_augmentation
+from harness.learning.losses import build_loss
 from harness.learning.randomness import drawing_from
 
 if TYPE_CHECKING:
-    from harness.learning.pipeline import Batch
     from harness.learning.recipe import Recipe
+    from harness.learning.stacked import StackedBatch
     from harness_training.cell_images import CellImages
     from harness_training.image_sets import ImageSet
     from harness_training.recipes import TrainingRecipe
@@ -48,28 +48,29 @@ class SeedObjective:
         self.loss = build_loss(method.loss, recipe.label_smoothing)
         self.mix = build_mixing(recipe, images.classes) if recipe.mixup or recipe.cutmix else None
 
-    def __call__(self, forward: Forward, batch: Batch, step: int) -> torch.Tensor:
-        """Return losses S, from uint8 images S×B×C×H×W and labels S×B."""
+    def __call__(self, forward: Forward, batch: StackedBatch, step: int) -> torch.Tensor:
+        """Return losses S of those seeds that still train, from uint8 images S×B×C×H×W and labels S×B."""
         assert batch.targets is not None
         seeds, size = batch.data.shape[:2]
         images = batch.data.flatten(0, 1).float() / 255
         if self.draws:
-            own = [d.take(batch.epoch, rows) for d, rows in zip(self.draws, batch.rows, strict=True)]
+            drawing = [self.draws[number] for number in batch.slices]
+            own = [d.take(batch.epoch, rows) for d, rows in zip(drawing, batch.rows, strict=True)]
             images = self.augment(images, torch.cat(own))
         images, targets = self.scale(images).unflatten(0, (seeds, size)), batch.targets
         if self.mix is not None:
-            images, targets = self._mix(images, targets, step)
+            images, targets = self._mix(images, targets, [self.seeds[n] for n in batch.slices], step)
         logits = forward(images).float()
         return self.loss(logits.flatten(0, 1), targets.flatten(0, 1)).unflatten(0, (seeds, size)).mean(1)
 
     def _mix(
-        self, images: torch.Tensor, targets: torch.Tensor, step: int
+        self, images: torch.Tensor, targets: torch.Tensor, seeds: Sequence[int], step: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         assert self.mix is not None
         mixed = []
-        for number, seed in enumerate(self.seeds):
+        for own, labels, seed in zip(images, targets, seeds, strict=True):
             with drawing_from(derive_seed("mixing", seed, step)):
-                mixed.append(self.mix(images[number], targets[number]))
+                mixed.append(self.mix(own, labels))
         return torch.stack([pixels for pixels, _ in mixed]), torch.stack([shares for _, shares in mixed])
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from harness.learning.loop import train
 from harness.learning.pipeline import Batch
 from harness.learning.recipe import Recipe
+from harness.learning.stacked import StackedBatch
 from harness.learning.training_progress import TrainingOutcome
 from harness_training.seed_training import SeedObjective, is_crop, judge_logits
 
@@ -39,7 +40,8 @@ def train_alone(
 
     def compute_loss(batch: Batch, step: int) -> torch.Tensor:
         assert batch.targets is not None
-        own = Batch(batch.step, batch.epoch, batch.rows[None], batch.data[None], batch.targets[None])
+        rows, data, targets = batch.rows[None], batch.data[None], batch.targets[None]
+        own = StackedBatch(batch.step, batch.epoch, rows, data, targets, [0], [])
         return objective(lambda x: network(x[0])[None], own, step)[0]
 
     return train(

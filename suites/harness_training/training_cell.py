@@ -16,12 +16,14 @@ from torch import nn
 from harness import DataError, HarnessError, Job, Result, derive_seed
 from harness.errors import Diverged
 from harness.learning.costs import reset_peak_memory
+from harness.learning.stacked_progress import DivergedSlice
 from harness.learning.training_progress import TrainingOutcome
 from harness.learning.trials import TuningTrial, run_trials, select_best, spread_rates
 from harness_training.cell_images import load_cell_images
-from harness_training.phases import Phase, train_phase
+from harness_training.phases import Phase, build_phase_recipe, train_phase
 from harness_training.seed_results import build_result
 from harness_training.seed_training import judge_logits, score_images
+from harness_training.together import explain_alone
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +52,7 @@ class TrainingCell:
             lambda: load_cell_images(protocol, self.job),
             of="dataset",
         )
-        self._together = 1
+        self.stacks = False
         self.shape = (protocol.channels, protocol.size, protocol.size)
         model, label = self.job.model, self.job.cell.dataset.label
         if hasattr(model, "fits") and (unfit := model.fits(self.shape, self.images.classes)):
@@ -67,7 +69,7 @@ class TrainingCell:
     @property
     def together(self) -> int:
         """Return how many seeds trained at once."""
-        return self._together
+        return len(self.jobs) if self.stacks else 1
 
     def describe_decisions(self, phase: Phase) -> list[Any]:
         """Return what decides a phase's training beside its recipe and seed, for its checkpoints."""
@@ -146,6 +148,11 @@ class TrainingCell:
     def _train(self, rate: float) -> list[TrainedSeed]:
         networks = [self.build_network(job.cell.seed) for job in self.jobs]
         seeds = [derive_seed("training", job.cell.seed) for job in self.jobs]
+        if len(networks) > 1:
+            recipe = build_phase_recipe(self, Phase(self.method, rate, 0))
+            reason = explain_alone(self, recipe, networks)
+            self.stacks = reason is None
+            self.notes["seeds_together"] = len(networks) if self.stacks else f"1: {reason}"
         reset_peak_memory(self.job.device)
         return self._run_phases(networks, seeds, rate, [job.workdir for job in self.jobs])
 
@@ -168,6 +175,8 @@ class TrainingCell:
             for n, outcome in zip(going, found, strict=True):
                 if isinstance(outcome, Diverged):
                     trained[n].diverged = outcome
+                    if isinstance(outcome, DivergedSlice):
+                        trained[n].outcomes.append(outcome.trained)
                 else:
                     trained[n].outcomes.append(outcome)
             method, number = method.then, number + 1

@@ -1,0 +1,83 @@
+"""The training of a cell's seeds at once, and whether that is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from harness.errors import Diverged
+from harness.learning.recipe import Recipe
+from harness.learning.stacked import can_stack, train_stacked
+from harness.learning.stacked_forward import StackedNetworks
+from harness.learning.training_progress import TrainingOutcome
+from harness_training.seed_training import SeedObjective, judge_logits, score_images
+
+if TYPE_CHECKING:
+    from harness_training.image_sets import ImageSet
+    from harness_training.phases import Phase
+    from harness_training.recipes import TrainingRecipe
+    from harness_training.training_cell import TrainingCell
+
+TRIED = 4
+"""Images on which networks are tried out together."""
+
+
+def explain_alone(cell: TrainingCell, recipe: Recipe, networks: Sequence[nn.Module]) -> str | None:
+    """Return why seeds of a cell can't train at once, or None if they can."""
+    method: TrainingRecipe | None = cell.method
+    while method is not None:
+        if method.greedy or method.train == "head":
+            return "the recipe trains a part of the network"
+        method = method.then
+    if cell.images.train.held is None:
+        return "the images are not held in memory"
+    few = next(cell.images.measured.iterate(TRIED))[0]
+    return can_stack(networks, recipe, cell.images.scale(few.float() / 255))
+
+
+def train_together(
+    cell: TrainingCell,
+    phase: Phase,
+    recipe: Recipe,
+    networks: Sequence[nn.Module],
+    seeds: Sequence[int],
+    folders: Sequence[Path],
+) -> list[TrainingOutcome | Diverged]:
+    """Train networks at once, in place; return what each training tells, or why it diverged."""
+    objective = SeedObjective(phase.method, recipe, cell.images, cell.protocol.size, seeds)
+    source = cell.images.train.make_source(seeds[0])
+
+    def validate(stack: StackedNetworks, slices: list[int]) -> list[dict[str, float]]:
+        values: list[dict[str, float]] = [{"score": 0.0} for _ in slices]
+        if cell.images.held_out is not None:
+            values = _judge(cell, stack, cell.images.held_out, phase.method.judge)
+        if cell.protocol.peek:
+            for own, found in zip(values, _judge(cell, stack, cell.images.test, "accuracy"), strict=True):
+                own["test_accuracy"] = found["accuracy"]
+        return values
+
+    def report(number: int, step: int, values: dict[str, float]) -> None:
+        if step % 10 == 0:
+            cell.jobs[number].report("training", step, values)
+
+    def advance(done: int, total: int) -> None:
+        for job in cell.jobs:
+            job.advance(done, total)
+
+    evaluates = cell.images.held_out is not None or cell.protocol.peek
+    return train_stacked(
+        networks, [source] * len(networks), objective, recipe, seeds,
+        folders=folders, checkpoint_every=cell.protocol.checkpoint_every,
+        decides=[cell.describe_decisions(phase)] * len(networks),
+        validate=validate if evaluates else None, report=report, advance=advance,
+    )  # fmt: skip
+
+
+def _judge(
+    cell: TrainingCell, stack: StackedNetworks, images: ImageSet, judge: str
+) -> list[dict[str, float]]:
+    logits, labels = score_images(stack.forward, images, cell.images.scale, len(stack), cell.job.precision)
+    return judge_logits(logits, labels, judge)
