@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness_training.overfit_point import find_overfit_point, smooth_centred
+from harness_training.overfit_point import average_neighbours, find_overfit_point
 
 LOSSES = st.floats(0.001, 1000, allow_nan=False)
 CURVES = st.integers(1, 30).flatmap(
@@ -16,10 +16,11 @@ CURVES = st.integers(1, 30).flatmap(
 )
 
 
-@given(st.integers(2, 40), st.data(), st.floats(0.1, 10))
+@given(st.integers(5, 60), st.data(), st.floats(0.1, 10))
 def test_the_turn_of_a_planted_curve_is_found(n, data, low):
     """Held-out loss falls to evaluation k and rises by 30 % a step; the training loss falls all the time."""
-    k = data.draw(st.integers(0, n - 2))
+    reach = max(1, round(n / 20))
+    k = data.draw(st.integers(2 * reach, n - 2 - reach) | st.just(0))
     held = low * (1 + 0.3 * np.abs(np.arange(n) - k))
     train = np.linspace(2, 1, n)
     assert find_overfit_point(held, train) == k
@@ -36,16 +37,42 @@ def test_a_loss_that_falls_or_rises_too_little_is_no_overfitting(values, low):
     assert find_overfit_point(barely, train, rise=0.02, window=1) == (0 if len(values) > 1 else None)
 
 
-@given(CURVES, st.sampled_from([1, 3, 5]))
+@given(CURVES, st.sampled_from([1, 3, 5, None]))
 def test_it_is_what_the_definition_says(curves, window):
-    """Against the definition, written as a search over pairs of evaluations."""
-    held, train = (smooth_centred(np.array(c), window) for c in curves)
-    first = min(range(len(held)), key=lambda i: held[i])
+    """Against the definition, written as sums over lists."""
+    held, train = curves
+    last = len(held) - 1
+    reach = max(1, round(len(held) / 20)) if window is None else window // 2
+
+    def mean(values, i, near):
+        chosen = values[max(0, i - near) : i + near + 1]
+        return np.mean(chosen)
+
+    def even(values, i):
+        return mean(values, i, min(reach, i, last - i))
+
+    first = min(range(last + 1), key=lambda i: even(held, i))
     overfits = any(
-        held[j] >= held[first] + 0.05 * held[first] and train[j] < train[first]
-        for j in range(first + 1, len(held))
+        mean(held, j, reach) >= 1.05 * even(held, first) and mean(train, j, reach) < even(train, first)
+        for j in range(first + 1, last + 1)
     )
-    assert find_overfit_point(*curves, window=window) == (first if overfits else None)
+    assert find_overfit_point(held, train, window=window) == (first if overfits else None)
+
+
+@pytest.mark.parametrize("evaluations", [10, 30, 100, 300])
+def test_noise_alone_is_seldom_taken_for_overfitting(evaluations):
+    """A held-out loss that falls to a floor, with noise of 2 %, and one that turns at 40 % of the training."""
+    rng = np.random.default_rng(0)
+    t = np.linspace(0, 1, evaluations)
+    train = 2 - t
+    flagged, misses = 0, []
+    for noise in np.exp(0.02 * rng.normal(size=(100, evaluations))):
+        flagged += find_overfit_point((1 + np.exp(-6 * t)) * noise, train) is not None
+        found = find_overfit_point((1 + 1.6 * (t - 0.4) ** 2) * noise, train)
+        assert found is not None
+        misses.append(abs(found / (evaluations - 1) - 0.4))
+    assert flagged <= 5
+    assert np.mean(misses) < 0.07
 
 
 @given(CURVES, st.sampled_from([0.25, 4.0, 1024.0]), st.sampled_from([0.5, 8.0]))
@@ -67,17 +94,20 @@ def test_evaluations_without_a_finite_loss_are_left_out(curves, gap, data):
     assert find_overfit_point([gap] * 3, [1.0] * 3) is None
 
 
-@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), st.sampled_from([1, 3, 5, 7]))
-def test_smoothing_keeps_lines_order_and_range(values, window):
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), st.integers(0, 4))
+def test_means_of_neighbours_keep_lines_order_and_range(values, reach):
     line = np.arange(len(values)) * 0.5 + 3
-    np.testing.assert_allclose(smooth_centred(line, window), line)
-    smooth = smooth_centred(np.sort(values), window)
-    assert (np.diff(smooth) >= -1e-9).all()
-    assert smooth.min() >= min(values) - 1e-9
-    assert smooth.max() <= max(values) + 1e-9
-    if window == 3 and len(values) > 2:
-        inner = np.convolve(values, np.ones(3) / 3, "valid")
-        np.testing.assert_allclose(smooth_centred(np.array(values), 3)[1:-1], inner, atol=1e-9)
+    np.testing.assert_allclose(average_neighbours(line, reach, balanced=True), line)
+    inner = slice(reach, max(reach, len(values) - reach))
+    for balanced in (False, True):
+        smooth = average_neighbours(np.sort(values), reach, balanced)
+        assert (np.diff(smooth) >= -1e-9).all()
+        assert smooth.min() >= min(values) - 1e-9
+        assert smooth.max() <= max(values) + 1e-9
+        if len(values) > 2 * reach:
+            expected = np.convolve(values, np.ones(2 * reach + 1) / (2 * reach + 1), "valid")
+            found = average_neighbours(np.array(values), reach, balanced)[inner]
+            np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_a_single_dip_of_noise_is_smoothed_away():
