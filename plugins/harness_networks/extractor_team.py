@@ -32,7 +32,7 @@ class ExtractorTeamFamily(NetworkFamily):
         kernels: kernel sizes of a module's blocks, in order; [1, 3, 5] alternates three.
         design: "residual", or "branches": each module is one block whose input goes through a
             convolution 1×1, through one 3×3 and unchanged; a convolution 1×1 reduces all three, side by
-            side, to w maps. `kernels` and `activate_sum` play no part in it.
+            side, to w maps. It takes neither `kernels` nor `activate_sum`.
         stem_kernel: kernel size of the stem's convolution (odd).
         pool: size of the max-pooling after it, padded to keep the size at stride 1; 1 leaves it out.
         pool_stride: stride of that pooling.
@@ -40,7 +40,7 @@ class ExtractorTeamFamily(NetworkFamily):
         activation: activation of every layer but the output.
         activate_sum: activate a block's sum instead of its last convolution, as in He et al. (2016); by
             default every convolution is activated and the sum is not.
-        padding: what stands outside of the maps in convolutions: zeros, or the maps themselves.
+        padding: what convolutions see beyond the edges of maps: zeros, or the maps' own values.
         batch_norm: normalise each convolution's output over the batch, with scale and offset.
         dropout: share of the hidden layer's outputs that training leaves out.
         block_dropout: share of maps' values left out before the last convolution of each block.
@@ -77,6 +77,8 @@ class ExtractorTeamFamily(NetworkFamily):
             raise OptionError(f"{where}: width must be a multiple of 1/{CHANNELS} above 0, found {width!r}")
         if pool_stride > pool:
             raise OptionError(f"{where}: pool_stride={pool_stride} would skip pixels: pool is {pool}")
+        if design == "branches" and (list(kernels) != [1, 3] or activate_sum):
+            raise OptionError(f"{where}: design=branches takes neither kernels nor activate_sum")
         self.maps = int(width * CHANNELS)
         self.depth, self.kernels, self.design = depth, tuple(kernels), design
         self.stem_kernel, self.pool, self.pool_stride = stem_kernel, pool, pool_stride

@@ -137,6 +137,7 @@ def test_lenet_refuses_what_its_poolings_use_up() -> None:
         ("extractor-team", {"kernels": []}, "kernels must be odd and at least 1"),
         ("extractor-team", {"stem_kernel": 2}, "stem_kernel must be odd"),
         ("extractor-team", {"pool": 1, "pool_stride": 2}, "pool_stride=2 would skip pixels: pool is 1"),
+        ("extractor-team", {"design": "branches", "kernels": [3]}, "design=branches takes neither kernels"),
         ("densenet-bc", {"depth": 99}, "densenet-bc: depth must be 6·n + 4"),
         ("wide-resnet", {"depth": 4}, "wide-resnet: depth must be 6·n + 4"),
         ("wide-resnet", {"dropout": -0.1}, "dropout must be from 0 to below 1"),
