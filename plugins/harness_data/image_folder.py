@@ -75,17 +75,24 @@ class ImageFolder:
     def recognise(cls, path: Path) -> dict[str, Path] | None:
         """Return the options for a folder with images in folders, or in folders of folders, or None."""
         from harness_data.scanning import has_images, list_subfolders
+        from harness_data.tiny_imagenet import find_annotated_images
 
+        if find_annotated_images(path):
+            return None
         folders = [path / name for name in list_subfolders(path)] if path.is_dir() else []
         inner = (folder / name for folder in folders for name in list_subfolders(folder))
         return {"path": path} if any(map(has_images, [*folders, *inner])) else None
 
     def unavailable(self) -> str | None:
         """Return why the folder can't be used (missing, not a folder, ambiguous layout), or None."""
+        from harness_data.tiny_imagenet import find_annotated_images
+
         if not self.path.exists():
             return f"{self.path}: no such folder; expected one with {LAYOUTS} in it"
         if not self.path.is_dir():
             return f"{self.path}: is a file, expected a folder of class folders"
+        if annotated := find_annotated_images(self.path):
+            return f"{annotated}: lies beside val_annotations.txt, which has the labels, and is no class: use tiny-imagenet"
         return self._arrangement.refusal
 
     @property

@@ -99,6 +99,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     digits = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     (root / "descriptions.json").write_text(json.dumps({name: [f"the digit {name}"] for name in digits}))
     _imagenet(root)
+    _tiny_imagenet(root / "tiny-imagenet-200")
     _pairs(root)
     _voc(root / "VOCdevkit" / "VOC2007")
     return root
@@ -125,6 +126,18 @@ def _imagenet(root: Path) -> None:
             write(root / folder / several[0] / "1.JPEG", picture(3000 + 10 * n + m, "JPEG", 16))
     for m in range(2):
         write(root / "imagenetv2-matched-frequency-format-val" / str(m) / "1.jpeg", picture(4000 + m, "JPEG"))
+
+
+def _tiny_imagenet(folder: Path) -> None:
+    names = {"n02124075": "Egyptian cat", "n01443537": "goldfish, Carassius auratus"}
+    for n, wnid in enumerate(names):
+        for i in range(3):
+            write(folder / "train" / wnid / "images" / f"{wnid}_{i}.JPEG", picture(7000 + 10 * n + i, "JPEG"))
+        write(folder / "val" / "images" / f"val_{n}.JPEG", picture(7100 + n, "JPEG"))
+    rows = [f"val_{n}.JPEG\t{wnid}\t0\t0\t9\t9\n" for n, wnid in enumerate(names)]
+    (folder / "val" / "val_annotations.txt").write_text("".join(rows))
+    (folder / "wnids.txt").write_text("\n".join(names))
+    (folder / "words.txt").write_text("".join(f"{wnid}\t{name}\n" for wnid, name in names.items()))
 
 
 def _pairs(root: Path) -> None:
