@@ -14,7 +14,8 @@ From a cell, for `devices` of this machine (or under torchrun, which has started
     done, weights = run_distributed(devices, train_on_rank, job)
 
 `train_on_rank` stands at the top of a module, and `job` can be pickled. `recipe.batch` is the size of the whole
-batch, so the number of processes changes no result beyond the order in which floating-point numbers are added.
+batch, so the number of processes changes no result beyond the order in which floating-point numbers are added
+(`train_distributed` says which draws are an exception).
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def train_distributed(
     Every process is given the same samples, recipe and seed, and computes the objective of its rows of each
     batch; gradients and losses are weighted by samples. Batch norm and dropout see the whole batch
     (`sharing_batches`, `shared_dropout`), and augmentation that is drawn by sample does not depend on the process. What an
-    objective draws or mixes among the rows of a batch, it does among those of its own process. Only the first
+    objective draws or mixes among the rows of a batch, it does among those of its own process; what a layer draws
+    other than dropout and dropped paths (attention's fused dropout, noise) repeats in each. Only the first
     process writes to `folder`, which all must see, reports, and decides by its `validate`, which all must call;
     its weights are the initial ones. The checkpoint may be continued by another number of processes.
 

@@ -75,7 +75,7 @@ def run_distributed(
             )
         local = int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
         if not dist.is_initialized():  # once, since torchrun's meeting place serves a single group
-            _join(int(os.environ["RANK"]), world, device, local, "env://", timeout)
+            _join_group(int(os.environ["RANK"]), world, device, local, "env://", timeout)
             atexit.register(dist.destroy_process_group)
         return function(_find_rank(device, local), *args)
     if device == "cuda" and torch.cuda.device_count() < processes:
@@ -105,7 +105,7 @@ def run_distributed(
                 running.join()
 
 
-def _join(number: int, world: int, device: str, local: int, meeting: str, timeout: float) -> None:
+def _join_group(number: int, world: int, device: str, local: int, meeting: str, timeout: float) -> None:
     """Become a member of the default process group."""
     place = torch.device(device, local) if device == "cuda" else None
     if place is not None:
@@ -153,7 +153,7 @@ def _serve_rank(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:
-        _join(number, world, device, number, meeting, timeout)
+        _join_group(number, world, device, number, meeting, timeout)
         result = function(_find_rank(device, number), *args)
         dist.destroy_process_group()
         answers.send_bytes(pickle.dumps(_Answer(result if number == 0 else None)))
