@@ -29,6 +29,9 @@ from harness.learning.training_progress import State, TrainingOutcome, TrainingP
 
 Objective = Callable[[Batch, int], torch.Tensor | float]
 
+CHECKPOINT = "training.safetensors"
+"""Name of the file in which a training's progress is saved."""
+
 
 def reading_interval(device: torch.device) -> int:
     """Return the steps between readings of losses: reading each would make an accelerator wait."""
@@ -46,6 +49,7 @@ def train(
     rows: Callable[[int], Any] | None = None,
     state: State | None = None,
     folder: Path | None = None,
+    writes: bool = True,
     checkpoint_every: int = 200,
     decides: object = None,
     validate: Callable[[], float | Mapping[str, float]] | None = None,
@@ -70,7 +74,8 @@ def train(
 
     With a `folder`, progress is saved there every `checkpoint_every` updates and at the end, and resumed
     if recipe, seed, number of samples, `decides` (any JSON) and the tensors of `state` are the same:
-    the tensors that training changes, by default a module's trainable parameters and buffers.
+    the tensors that training changes, by default a module's trainable parameters and buffers. Of several
+    processes that train together, all resume and one `writes`.
 
     Raises Diverged if a loss is not finite, DataError for no samples, OptionError for a schedule that watches
     the score of a training without `validate`.
@@ -91,7 +96,7 @@ def train(
     device = parameters[0].device
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
     run = TrainingProgress(recipe, state, optimizer, scaler, schedule)
-    path = folder / "training.safetensors" if folder else None
+    path = folder / CHECKPOINT if folder else None
     digest = digest_training(recipe, seed, len(source), state, decides)
     if path and run.restore(path, digest):
         if module is not None:
@@ -135,12 +140,12 @@ def train(
                 set_mode()
                 if schedule.watches == "score":
                     schedule.observe(step + 1, done.scores[step + 1])
-            if path and keeping and not ending:
+            if path and writes and keeping and not ending:
                 run.save(path, digest)
     run.finish()
     if module is not None:
         module.eval()
-    if path:
+    if path and writes:
         run.save(path, digest, finished=True)
     return done
 

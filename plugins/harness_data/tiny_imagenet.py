@@ -67,7 +67,11 @@ class TinyImageNet:
     @property
     def class_names(self) -> list[str] | None:
         """The first synonym of each class in words.txt, in label order; None where the data set is missing."""
-        return None if self.unavailable() else _read_names(self._folder / "words.txt", self._read_wnids())
+        return (
+            None
+            if self.unavailable()
+            else _read_first_synonyms(self._folder / "words.txt", self._read_wnids())
+        )
 
     @property
     def class_order(self) -> str:
@@ -122,7 +126,7 @@ class TinyImageNet:
         if problem := self.unavailable():
             raise Unavailable(problem)
         listing, remarks = self._list(split)
-        names = _read_names(self._folder / "words.txt", self._read_wnids())
+        names = _read_first_synonyms(self._folder / "words.txt", self._read_wnids())
         return FolderSplit(self._folder / split, listing, names, remarks=remarks)
 
     @property
@@ -167,7 +171,7 @@ def _list_val(folder: Path, labels: dict[str, int]) -> tuple[ImageListing, list[
     images, file = scan_folder(folder / "images"), folder / ANNOTATIONS
     sizes, listing = dict(zip(images.paths, images.sizes, strict=True)), ImageListing()
     lines: dict[str, int] = {}
-    for number, words in _read_lines(file, "\t"):
+    for number, words in _number_lines(file, "\t"):
         if len(words) < 2 or not words[0].strip():
             raise DataError(
                 f"{file}:{number}: expected image, WordNet id and box with tabs between, found '{words[0]}'"
@@ -211,7 +215,7 @@ def _refuse_validation_split(folder: Path) -> str | None:
 def _read_wnids(file: Path) -> list[str]:
     """Return the WordNet ids of wnids.txt, one a line. Raises DataError for repeated ones, or none."""
     lines: dict[str, int] = {}
-    for number, words in _read_lines(file):
+    for number, words in _number_lines(file):
         if len(words) != 1:
             raise DataError(f"{file}:{number}: expected one WordNet id, found '{' '.join(words)}'")
         if "/" in words[0] or words[0] in ("..", "."):
@@ -224,10 +228,10 @@ def _read_wnids(file: Path) -> list[str]:
     return list(lines)
 
 
-def _read_names(file: Path, wnids: Sequence[str]) -> list[str]:
+def _read_first_synonyms(file: Path, wnids: Sequence[str]) -> list[str]:
     """Return the first synonym of each class in words.txt. Raises DataError naming a class without one."""
     wanted, names = {*wnids}, dict[str, str]()
-    for _, words in _read_lines(file, "\t"):
+    for _, words in _number_lines(file, "\t"):
         if words[0].strip() in wanted and len(words) > 1 and (first := words[1].split(",")[0].strip()):
             names.setdefault(words[0].strip(), first)
     if missing := [wnid for wnid in wnids if wnid not in names]:
@@ -235,7 +239,7 @@ def _read_names(file: Path, wnids: Sequence[str]) -> list[str]:
     return [names[wnid] for wnid in wnids]
 
 
-def _read_lines(file: Path, separator: str | None = None) -> list[tuple[int, list[str]]]:
+def _number_lines(file: Path, separator: str | None = None) -> list[tuple[int, list[str]]]:
     """Return the number and the words of each line that is not blank. Raises DataError if the file can't be read."""
     try:
         text = file.read_text(encoding="utf-8-sig")
