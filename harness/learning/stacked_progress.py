@@ -12,7 +12,7 @@ from torch import nn
 
 from harness.errors import Diverged
 from harness.learning.checkpoints import copy_into, read_checkpoint_tree, save_checkpoint_tree, trained_state
-from harness.learning.loop import digest_training
+from harness.learning.loop import CHECKPOINT, digest_training
 from harness.learning.pipeline import SampleSource
 from harness.learning.recipe import Recipe
 from harness.learning.training_progress import TrainingOutcome, TrainingProgress
@@ -169,7 +169,7 @@ class Slice:
     @property
     def path(self) -> Path | None:
         """The file of its progress."""
-        return self.folder / "training.safetensors" if self.folder else None
+        return self.folder / CHECKPOINT if self.folder else None
 
     def _paths(self) -> tuple[Path, ...]:
         return () if self.path is None else (self.path, self.path.with_name("training.next.safetensors"))

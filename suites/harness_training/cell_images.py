@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from harness import DataError, Job, Split
 from harness.contract.targets import require_labels
@@ -28,13 +29,18 @@ class CellImages:
     held_out: ImageSet | None
     measured: ImageSet
     test: ImageSet
-    test_split: Split
     classes: int
     class_names: list[str]
     scale: InputScale
     chosen_on: str
     """What the held-out images are, for the record."""
     remarks: list[str]
+
+    def to_process(self, device: torch.device) -> CellImages:
+        """Return the same for another process: held images no longer refer to the split that they are from."""
+        held_out = None if self.held_out is None else self.held_out.to_process(device)
+        train, measured, test = (part.to_process(device) for part in (self.train, self.measured, self.test))
+        return replace(self, train=train, held_out=held_out, measured=measured, test=test)
 
 
 def load_cell_images(options: TrainingOptions, job: Job) -> CellImages:
@@ -57,6 +63,7 @@ def load_cell_images(options: TrainingOptions, job: Job) -> CellImages:
     shuffle = draw_permutation(options.size) if options.shuffle_pixels else None
     keeping = (options.size, options.grey, job.device, job.workers, options.hold, shuffle)
     rows, held_rows, chosen_on = np.arange(len(targets)), None, "nothing"
+    held_out: ImageSet | None = None
     validating = validation_split(names, tested.name)
     if validating is not None:
         held_split = job.splits(validating)
@@ -85,7 +92,7 @@ def load_cell_images(options: TrainingOptions, job: Job) -> CellImages:
     measured = train.part(np.sort(order))
     scale = _fit_scale(options, train)
     tests = ImageSet(test, np.arange(len(test.ids)), *keeping)
-    return CellImages(train, held_out, measured, tests, test, classes, class_names, scale, chosen_on, remarks)
+    return CellImages(train, held_out, measured, tests, classes, class_names, scale, chosen_on, remarks)
 
 
 def _hold_out(
@@ -123,6 +130,8 @@ def _check_targets(split: Split, classes: int, names: list[str], where: str) -> 
 
 def _fit_scale(options: TrainingOptions, train: ImageSet) -> InputScale:
     """Return the input's scale; statistics of images that are not held come from 2,000 of them."""
+    if options.scale == "model":
+        return InputScale("unit")  # each network has its own
     if options.scale != "standard":
         return InputScale(options.scale, channels=options.channels)
     few = train

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -13,15 +12,12 @@ from torch import nn
 from harness import derive_seed
 from harness.learning.recipe import Recipe
 from harness.learning.training_progress import TrainingOutcome
+from harness_training.cell_context import CellContext, Phase
 from harness_training.single_training import train_alone, train_only
-
-if TYPE_CHECKING:
-    from harness_training.phases import Phase
-    from harness_training.training_cell import TrainingCell
 
 
 def train_greedily(
-    cell: TrainingCell, phase: Phase, recipe: Recipe, network: nn.Module, seed: int, folder: Path, number: int
+    cell: CellContext, phase: Phase, recipe: Recipe, network: nn.Module, seed: int, folder: Path, number: int
 ) -> TrainingOutcome:
     """Train stage after stage, each under an auxiliary linear head, then the network's own head.
 
@@ -53,7 +49,7 @@ def train_greedily(
     return join_outcomes(done)
 
 
-def _build_auxiliary_head(trunk: nn.Module, cell: TrainingCell) -> nn.Module:
+def _build_auxiliary_head(trunk: nn.Module, cell: CellContext) -> nn.Module:
     """Return average pooling and a linear classifier on the output of a trunk."""
     trunk.eval()
     with torch.no_grad():

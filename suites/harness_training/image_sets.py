@@ -115,6 +115,15 @@ class ImageSet:
         found.held = None if self.held is None else self.held[index]
         return found
 
+    def to_process(self, device: torch.device) -> ImageSet:
+        """Return the same images on another device; held ones no longer refer to the split that they are from."""
+        found = ImageSet.__new__(ImageSet)
+        found.__dict__.update(self.__dict__)
+        found.device, found.targets = device, self.targets.to(device)
+        if self.held is not None:
+            found.held, found.split = self.held.to(device), _NO_SPLIT
+        return found
+
     def _decode(self, workers: int) -> torch.Tensor:
         read = build_reader(self.size, self.grey, shuffle=self.shuffle)
 
@@ -133,13 +142,24 @@ class ImageSet:
         return held.to(self.device)
 
 
+_NO_SPLIT: Any = None
+"""In place of the split of images that are held already."""
+
+
 class InputScale:
     """The last step of preparation: from floats in [0, 1] to the network's input, per channel.
 
-    `standard` takes mean and deviation over the pixels of given images; a constant channel is only centred.
+    `standard` takes mean and deviation over the pixels of given images, where a constant channel is only
+    centred; `model` takes `own`, the mean and deviation that pre-trained weights expect.
     """
 
-    def __init__(self, kind: str, images: torch.Tensor | None = None, channels: int = 3) -> None:
+    def __init__(
+        self,
+        kind: str,
+        images: torch.Tensor | None = None,
+        channels: int = 3,
+        own: tuple[Sequence[float], Sequence[float]] | None = None,
+    ) -> None:
         self.flips, factor = kind == "caffe", 1.0
         mean, deviation = [0.0] * channels, [1.0] * channels
         if kind == "standard":
@@ -147,6 +167,9 @@ class InputScale:
             pixels = images.double().transpose(0, 1).flatten(1) / 255
             mean = pixels.mean(1).tolist()
             deviation = [d if d > 0 else 1.0 for d in pixels.std(1, correction=0).tolist()]
+        elif kind == "model":
+            assert own is not None
+            mean, deviation = list(own[0]), list(own[1])
         elif kind == "centred":
             mean, deviation = [0.5] * channels, [0.5] * channels
         elif kind == "imagenet":

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -13,30 +12,20 @@ from harness import OptionError
 from harness.errors import Diverged
 from harness.learning.recipe import Recipe
 from harness.learning.training_progress import TrainingOutcome
+from harness_training.cell_context import CellContext, Phase
 from harness_training.greedy import train_greedily
+from harness_training.recipes import TrainingRecipe
+from harness_training.several_devices import train_on_devices
 from harness_training.single_training import train_alone, train_only
 from harness_training.together import train_together
 
-if TYPE_CHECKING:
-    from harness_training.recipes import TrainingRecipe
-    from harness_training.training_cell import TrainingCell
 
-
-@dataclass(frozen=True)
-class Phase:
-    """A recipe with its learning rate, and its place among those of the cell."""
-
-    method: TrainingRecipe
-    rate: float
-    number: int
-
-
-def build_phase_recipe(cell: TrainingCell, phase: Phase) -> Recipe:
+def build_phase_recipe(cell: CellContext, phase: Phase) -> Recipe:
     """Return what decides a phase besides network, data and seed.
 
     Without held-out images nothing is evaluated or chosen: the last weights count.
     """
-    options, method, samples = cell.protocol, phase.method, len(cell.images.train)
+    options, method, samples = cell.options, phase.method, len(cell.images.train)
     epochs = options.epochs if options.epochs is not None or options.steps is not None else method.epochs
     made = method.build_recipe(
         samples, epochs, options.steps, evaluate_epochs=options.evaluate_epochs, rate=phase.rate,
@@ -48,7 +37,7 @@ def build_phase_recipe(cell: TrainingCell, phase: Phase) -> Recipe:
 
 
 def train_phase(
-    cell: TrainingCell,
+    cell: CellContext,
     phase: Phase,
     networks: Sequence[nn.Module],
     seeds: Sequence[int],
@@ -63,6 +52,8 @@ def train_phase(
         try:
             if phase.method.greedy:
                 found.append(train_greedily(cell, phase, recipe, network, seed, folder, number))
+            elif cell.options.devices > 1:
+                found.append(train_on_devices(cell, phase, recipe, network, seed, folder))
             else:
                 set_mode = _freeze_all_but_head(cell, phase.method, network)
                 found.append(train_alone(cell, phase, recipe, network, seed, folder, number, set_mode))
@@ -72,7 +63,7 @@ def train_phase(
 
 
 def _freeze_all_but_head(
-    cell: TrainingCell, method: TrainingRecipe, network: nn.Module
+    cell: CellContext, method: TrainingRecipe, network: nn.Module
 ) -> Callable[[], object] | None:
     """Freeze a network but its head if the recipe trains that alone; return what sets the modes."""
     if method.train == "all":

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from harness_networks.contracts import BuildsNetworks
-
 from harness import Cell, Dataset, Job, Predictions, Result
 from harness.inference.splits import find_test_split, training_split, validation_split
+from harness_networks.contracts import BuildsNetworks
 from harness_training.recipes import TrainingRecipe
 from harness_training.training_options import TrainingOptions
 
@@ -52,7 +51,8 @@ class TrainingProtocol(TrainingOptions):
         grey: convert images to grey.
         scale: input range: `standard` (zero mean and unit deviation of each channel over the training
             images), `unit` (0 to 1), `centred` (−1 to 1), `imagenet` (ImageNet's mean and deviation),
-            `caffe` (BGR from 0 to 255 minus ImageNet's mean, as Keras' VGG and ResNet weights want).
+            `caffe` (BGR from 0 to 255 minus ImageNet's mean, as Keras' VGG and ResNet weights want), or
+            `model` (what a pre-trained network's weights expect).
         shuffle_pixels: move the pixels of all images by one fixed permutation, which destroys what is near what.
         holdout: share of the training images (below 1), or number of images per class, that is held out if
             there is no split `val` besides the tested one; 0 holds none out, so nothing is chosen.
@@ -108,8 +108,8 @@ class TrainingProtocol(TrainingOptions):
             return found.refusal
         if method.greedy and not hasattr(model, "stages"):
             return "greedy training needs a network with stages, such as small-cnn or extractor-team"
-        if self.devices > 1 and method.greedy:
-            return "greedy training runs on one device only"
+        if self.devices > 1 and (method.greedy or method.train == "head"):
+            return "a recipe that trains a part of the network runs on one device: set devices = 1"
         if self.epochs is None and self.steps is None and method.epochs is None:
             return "neither the protocol nor the recipe gives epochs or steps"
         images = axes.get("images", "all")

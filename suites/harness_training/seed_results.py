@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from harness import Job, Predictions, Result
 from harness.inference.evaluate import classification_result, measure_evidence
 from harness.learning.costs import estimate_training_memory, measure_inference_rate, read_peak_memory
 from harness_networks.complexity import measure_complexity
-from harness_training.phases import Phase, build_phase_recipe
+from harness_training.cell_context import CellContext, Phase, TrainedSeed
+from harness_training.image_sets import ImageSet
+from harness_training.phases import build_phase_recipe
 from harness_training.progress_measures import (
     build_evaluation_curve,
     build_training_curve,
@@ -21,13 +23,9 @@ from harness_training.progress_measures import (
     time_targets,
 )
 
-if TYPE_CHECKING:
-    from harness_training.image_sets import ImageSet
-    from harness_training.training_cell import TrainedSeed, TrainingCell
-
 
 def build_result(
-    cell: TrainingCell, job: Job, seed: TrainedSeed, rate: float, tuning_seconds: float
+    cell: CellContext, job: Job, seed: TrainedSeed, rate: float, tuning_seconds: float
 ) -> Result:
     """Measure a trained network and return its record's content; a diverged one has no metrics."""
     notes, curves = dict(cell.notes), build_curves(cell, seed)
@@ -46,13 +44,13 @@ def build_result(
     return replace(result, metrics={**result.metrics, **trained, **own}, evidence=evidence)
 
 
-def predict(cell: TrainingCell, seed: TrainedSeed, images: ImageSet) -> Predictions:
+def predict(cell: CellContext, seed: TrainedSeed, images: ImageSet) -> Predictions:
     """Return a network's predictions on images, in eval mode and without augmentation."""
     logits, labels = cell.score(seed.network, images)
     return Predictions(logits.numpy(), labels.numpy(), images.ids, cell.images.class_names)
 
 
-def build_curves(cell: TrainingCell, seed: TrainedSeed) -> dict[str, dict[str, list[float]]]:
+def build_curves(cell: CellContext, seed: TrainedSeed) -> dict[str, dict[str, list[float]]]:
     """Return the curves `training` and `evaluation` of a training's first phase, and of later ones by number."""
     found: dict[str, dict[str, list[float]]] = {}
     samples, method, number = len(cell.images.train), cell.method, 0
@@ -68,11 +66,9 @@ def build_curves(cell: TrainingCell, seed: TrainedSeed) -> dict[str, dict[str, l
     return found
 
 
-def read_progress(
-    cell: TrainingCell, seed: TrainedSeed, curve: Mapping[str, list[float]]
-) -> dict[str, float]:
+def read_progress(cell: CellContext, seed: TrainedSeed, curve: Mapping[str, list[float]]) -> dict[str, float]:
     """Return what the evaluations during the training tell: targets, the overfit point, the chosen weights."""
-    found = time_targets(curve, cell.protocol.targets) if curve else dict[str, float]()
+    found = time_targets(curve, cell.options.targets) if curve else dict[str, float]()
     found["overfit_epoch"] = find_overfit_epoch(curve)
     last = seed.outcomes[-1]
     if "accuracy" in curve and len(seed.outcomes) == 1:
@@ -80,12 +76,12 @@ def read_progress(
         steps = curve["step"]
         place = steps.index(float(kept)) if float(kept) in steps else -1
         found["held_out_top1"], found["best_epoch"] = curve["accuracy"][place], curve["epoch"][place]
-    if cell.protocol.peek:
+    if cell.options.peek:
         found["peeked_top1"] = max(curve.get("test_accuracy", [math.nan]))
     return found
 
 
-def measure_costs(cell: TrainingCell, seed: TrainedSeed, tuning_seconds: float) -> dict[str, float]:
+def measure_costs(cell: CellContext, seed: TrainedSeed, tuning_seconds: float) -> dict[str, float]:
     """Return size, operations, time and memory of a training; times are a seed's share of those trained together."""
     size = measure_complexity(seed.network, cell.shape)
     steps, samples = sum(o.steps for o in seed.outcomes), len(cell.images.train)
@@ -108,5 +104,5 @@ def measure_costs(cell: TrainingCell, seed: TrainedSeed, tuning_seconds: float) 
         cost["training_samples_per_second"] = samples / cost["seconds_per_epoch"]
     memory = estimate_training_memory(seed.network, max(o.optimizer_bytes for o in seed.outcomes))
     few = next(cell.images.test.iterate(min(len(cell.images.test), cell.job.batch_size)))[0]
-    rate = measure_inference_rate(seed.network, cell.images.scale(few.float() / 255))
+    rate = measure_inference_rate(seed.network, cell.scale(few.float() / 255))
     return {**cost, **memory, **read_peak_memory(cell.job.device), "samples_per_second": rate}

@@ -36,9 +36,15 @@ class SeedObjective:
     """
 
     def __init__(
-        self, method: TrainingRecipe, recipe: Recipe, images: CellImages, size: int, seeds: Sequence[int]
+        self,
+        method: TrainingRecipe,
+        recipe: Recipe,
+        images: CellImages,
+        scale: Callable[[torch.Tensor], torch.Tensor],
+        size: int,
+        seeds: Sequence[int],
     ) -> None:
-        self.seeds, self.scale, self.size = list(seeds), images.scale, size
+        self.seeds, self.scale, self.size = list(seeds), scale, size
         steps = method.augmentation
         if images.train.held is None:  # the reader crops at full resolution
             steps = [step for step in steps if not is_crop(step)]
@@ -61,7 +67,9 @@ class SeedObjective:
         if self.mix is not None:
             images, targets = self._mix(images, targets, [self.seeds[n] for n in batch.slices], step)
         logits = forward(images).float()
-        return self.loss(logits.flatten(0, 1), targets.flatten(0, 1)).unflatten(0, (seeds, size)).mean(1)
+        losses: torch.Tensor = self.loss(logits.flatten(0, 1), targets.flatten(0, 1))
+        means: torch.Tensor = losses.unflatten(0, (seeds, size)).mean(1)
+        return means
 
     def _mix(
         self, images: torch.Tensor, targets: torch.Tensor, seeds: Sequence[int], step: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -14,16 +13,14 @@ from harness.learning.pipeline import Batch
 from harness.learning.recipe import Recipe
 from harness.learning.stacked import StackedBatch
 from harness.learning.training_progress import TrainingOutcome
-from harness_training.seed_training import SeedObjective, is_crop, judge_logits
-
-if TYPE_CHECKING:
-    from harness_training.phases import Phase
-    from harness_training.recipes import TrainingRecipe
-    from harness_training.training_cell import TrainingCell
+from harness_training.cell_context import CellContext, Phase
+from harness_training.cell_images import CellImages
+from harness_training.recipes import TrainingRecipe
+from harness_training.seed_training import SeedObjective, is_crop
 
 
 def train_alone(
-    cell: TrainingCell,
+    cell: CellContext,
     phase: Phase,
     recipe: Recipe,
     network: nn.Module,
@@ -33,10 +30,25 @@ def train_alone(
     set_mode: Callable[[], object] | None = None,
 ) -> TrainingOutcome:
     """Train one network in place, for the cell's job of that number. Raises Diverged if its loss is not finite."""
-    images, method = cell.images, phase.method
-    objective = SeedObjective(method, recipe, images, cell.protocol.size, [seed])
-    crop = images.train.held is None and any(map(is_crop, method.augmentation))
-    job = cell.jobs[number]
+    images, method, job = cell.images, phase.method, cell.jobs[number]
+    objective = SeedObjective(method, recipe, images, cell.scale, cell.options.size, [seed])
+    return train(
+        network, images.train.make_source(seed, reads_crops(method, images)), build_loss_of(network, objective),
+        recipe, seed,
+        folder=folder, checkpoint_every=cell.options.checkpoint_every, decides=cell.describe_decisions(phase),
+        validate=_build_validation(cell, method, network), set_mode=set_mode,
+        report=lambda step, values: job.report("training", step, values) if step % 10 == 0 else None,
+        advance=job.advance,
+    )  # fmt: skip
+
+
+def reads_crops(method: TrainingRecipe, images: CellImages) -> bool:
+    """Return whether random crops are taken when images are read, at their full resolution."""
+    return images.train.held is None and any(map(is_crop, method.augmentation))
+
+
+def build_loss_of(network: nn.Module, objective: SeedObjective) -> Callable[[Batch, int], torch.Tensor]:
+    """Return the loss of one network on batches without an axis of seeds."""
 
     def compute_loss(batch: Batch, step: int) -> torch.Tensor:
         assert batch.targets is not None
@@ -44,31 +56,23 @@ def train_alone(
         own = StackedBatch(batch.step, batch.epoch, rows, data, targets, [0], [])
         return objective(lambda x: network(x[0])[None], own, step)[0]
 
-    return train(
-        network, images.train.make_source(seed, crop), compute_loss, recipe, seed,
-        folder=folder, checkpoint_every=cell.protocol.checkpoint_every, decides=cell.describe_decisions(phase),
-        validate=_build_validation(cell, method, network), set_mode=set_mode,
-        report=lambda step, values: job.report("training", step, values) if step % 10 == 0 else None,
-        advance=job.advance,
-    )  # fmt: skip
+    return compute_loss
 
 
 def _build_validation(
-    cell: TrainingCell, method: TrainingRecipe, network: nn.Module
+    cell: CellContext, method: TrainingRecipe, network: nn.Module
 ) -> Callable[[], dict[str, float]] | None:
     """Return what an evaluation computes: on the held-out images and, if the protocol peeks, on the test images."""
-    images, peek = cell.images, cell.protocol.peek
+    images, peek = cell.images, cell.options.peek
     if images.held_out is None and not peek:
         return None
 
     def evaluate() -> dict[str, float]:
         values: dict[str, float] = {"score": 0.0}
         if images.held_out is not None:
-            logits, labels = cell.score(network, images.held_out)
-            values = judge_logits(logits[None], labels, method.judge)[0]
+            values = cell.judge(network, images.held_out, method.judge)
         if peek:
-            logits, labels = cell.score(network, images.test)
-            values["test_accuracy"] = judge_logits(logits[None], labels, "accuracy")[0]["accuracy"]
+            values["test_accuracy"] = cell.judge(network, images.test, "accuracy")["accuracy"]
         return values
 
     return evaluate

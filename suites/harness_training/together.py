@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -13,19 +12,16 @@ from harness.learning.recipe import Recipe
 from harness.learning.stacked import can_stack, train_stacked
 from harness.learning.stacked_forward import StackedNetworks
 from harness.learning.training_progress import TrainingOutcome
+from harness_training.cell_context import CellContext, Phase
+from harness_training.image_sets import ImageSet
+from harness_training.recipes import TrainingRecipe
 from harness_training.seed_training import SeedObjective, judge_logits, score_images
-
-if TYPE_CHECKING:
-    from harness_training.image_sets import ImageSet
-    from harness_training.phases import Phase
-    from harness_training.recipes import TrainingRecipe
-    from harness_training.training_cell import TrainingCell
 
 TRIED = 4
 """Images on which networks are tried out together."""
 
 
-def explain_alone(cell: TrainingCell, recipe: Recipe, networks: Sequence[nn.Module]) -> str | None:
+def explain_alone(cell: CellContext, recipe: Recipe, networks: Sequence[nn.Module]) -> str | None:
     """Return why seeds of a cell can't train at once, or None if they can."""
     method: TrainingRecipe | None = cell.method
     while method is not None:
@@ -35,11 +31,11 @@ def explain_alone(cell: TrainingCell, recipe: Recipe, networks: Sequence[nn.Modu
     if cell.images.train.held is None:
         return "the images are not held in memory"
     few = next(cell.images.measured.iterate(TRIED))[0]
-    return can_stack(networks, recipe, cell.images.scale(few.float() / 255))
+    return can_stack(networks, recipe, cell.scale(few.float() / 255))
 
 
 def train_together(
-    cell: TrainingCell,
+    cell: CellContext,
     phase: Phase,
     recipe: Recipe,
     networks: Sequence[nn.Module],
@@ -47,14 +43,14 @@ def train_together(
     folders: Sequence[Path],
 ) -> list[TrainingOutcome | Diverged]:
     """Train networks at once, in place; return what each training tells, or why it diverged."""
-    objective = SeedObjective(phase.method, recipe, cell.images, cell.protocol.size, seeds)
+    objective = SeedObjective(phase.method, recipe, cell.images, cell.scale, cell.options.size, seeds)
     source = cell.images.train.make_source(seeds[0])
 
     def validate(stack: StackedNetworks, slices: list[int]) -> list[dict[str, float]]:
         values: list[dict[str, float]] = [{"score": 0.0} for _ in slices]
         if cell.images.held_out is not None:
             values = _judge(cell, stack, cell.images.held_out, phase.method.judge)
-        if cell.protocol.peek:
+        if cell.options.peek:
             for own, found in zip(values, _judge(cell, stack, cell.images.test, "accuracy"), strict=True):
                 own["test_accuracy"] = found["accuracy"]
         return values
@@ -67,17 +63,15 @@ def train_together(
         for job in cell.jobs:
             job.advance(done, total)
 
-    evaluates = cell.images.held_out is not None or cell.protocol.peek
+    evaluates = cell.images.held_out is not None or cell.options.peek
     return train_stacked(
         networks, [source] * len(networks), objective, recipe, seeds,
-        folders=folders, checkpoint_every=cell.protocol.checkpoint_every,
+        folders=folders, checkpoint_every=cell.options.checkpoint_every,
         decides=[cell.describe_decisions(phase)] * len(networks),
         validate=validate if evaluates else None, report=report, advance=advance,
     )  # fmt: skip
 
 
-def _judge(
-    cell: TrainingCell, stack: StackedNetworks, images: ImageSet, judge: str
-) -> list[dict[str, float]]:
-    logits, labels = score_images(stack.forward, images, cell.images.scale, len(stack), cell.job.precision)
+def _judge(cell: CellContext, stack: StackedNetworks, images: ImageSet, judge: str) -> list[dict[str, float]]:
+    logits, labels = score_images(stack.forward, images, cell.scale, len(stack), cell.job.precision)
     return judge_logits(logits, labels, judge)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from harness import OptionError
 
-Scale = Literal["standard", "unit", "centred", "imagenet", "caffe"]
+Scale = Literal["standard", "unit", "centred", "imagenet", "caffe", "model"]
 
 
 class TrainingOptions:
