@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 _CHANNELWISE = {F.dropout1d: 3, F.dropout2d: 4, F.dropout3d: 5}
 """Dropout of whole channels, and the axes of its input with a batch."""
+_DRAWING = {F.dropout, *_CHANNELWISE, torch.Tensor.bernoulli_, torch.empty}
 
 
 class seeded_dropout(TorchFunctionMode):
@@ -36,6 +37,8 @@ class seeded_dropout(TorchFunctionMode):
     ) -> Any:
         """Call a function of torch, or draw in its place."""
         kwargs = kwargs or {}
+        if func not in _DRAWING:
+            return func(*args, **kwargs)
         if func is F.dropout or func in _CHANNELWISE:
             return self._drop(func, *args, **kwargs)
         if func is torch.Tensor.bernoulli_ and kwargs.get("generator") is None and len(args) < 3:

@@ -23,14 +23,13 @@ from torch._C._functorch import (
     maybe_get_level,
 )
 from torch.func import functional_call, vmap
-from torch.overrides import TorchFunctionMode
 
 from harness.errors import DataError
 from harness.inference.trees import map_tree
 from harness.learning.checkpoints import copy_into
 from harness.learning.seeded_dropout import seeded_dropout
 
-_POOLING = (F.max_pool2d, torch.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d)
+_FOLDED = {F.conv2d, F.batch_norm, F.max_pool2d, torch.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d}
 
 
 class StackedNetworks:
@@ -88,19 +87,21 @@ class StackedNetworks:
             copy_into(own, self.slice_state(number))
 
     def _call(self, x: Any, in_dim: int | None, seeds: Sequence[int] | None) -> Any:
-        mode = seeded_dropout(seeds if seeds is not None else range(len(self)))
+        seeds = range(len(self)) if seeds is None else seeds
         if self.alone:
             given = x if in_dim is None else map_tree(lambda leaf: leaf[0], x)
-            with mode:
+            with seeded_dropout(seeds):
                 found = self.template(given)
             return map_tree(lambda leaf: leaf[None], found)
+
+        mode = _folding(seeds)
 
         def call_slice(tensors: dict[str, torch.Tensor], slices: torch.Tensor, given: Any) -> Any:
             mode.slices = slices
             return functional_call(self.template, tensors, (given,))
 
         tensors = {**self.parameters, **self._frozen, **self._buffers}
-        with _side_by_side(), mode:
+        with mode:
             return vmap(call_slice, in_dims=(0, 0, in_dim))(tensors, self._slices, _lay_side_by_side(x))
 
 
@@ -151,25 +152,28 @@ def _lay_side_by_side(x: Any) -> Any:
     return x.permute(1, 3, 4, 0, 2).contiguous().permute(3, 0, 4, 1, 2)
 
 
-class _side_by_side(TorchFunctionMode):
-    """Keep the channels of all networks side by side through convolutions, pooling and normalisation."""
+class _folding(seeded_dropout):
+    """Also keep the channels of all networks side by side through convolutions, pooling and normalisation."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Call a function of torch, or compute the same of all networks at once."""
         kwargs = kwargs or {}
-        if func is torch.Tensor.view and not (args and isinstance(args[-1], torch.dtype)) and not kwargs:
+        if func is torch.Tensor.view and not isinstance(args[-1], torch.dtype) and not kwargs:
             return args[0].reshape(*args[1:])  # the layout allows no view where one network's would
-        if args and isinstance(args[0], torch.Tensor) and is_batchedtensor(args[0]) and args[0].ndim == 4:
+        if func in _FOLDED and args and is_batchedtensor(args[0]) and args[0].ndim == 4:
             if func is F.conv2d:
                 return _convolve(*args, **kwargs)
             if func is F.batch_norm:
                 return _normalise(*args, **kwargs)
-            if func in _POOLING and not kwargs.get("return_indices"):
-                kwargs.pop("return_indices", None)
-                return _fold(lambda x: func(x, *args[1:], **kwargs), args[0])
-        return func(*args, **kwargs)
+            if not kwargs.get("return_indices"):
+                return _pool(func, *args, **kwargs)
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+def _pool(func: Any, input: torch.Tensor, *args: Any, return_indices: bool = False, **kwargs: Any) -> Any:
+    return _fold(lambda x: func(x, *args, **kwargs), input)
 
 
 def _convolve(
@@ -205,7 +209,7 @@ def _normalise(
 
 def _fold(func: Any, x: torch.Tensor, *by_channel: torch.Tensor | None) -> Any:
     """Call a function of images B×C×H×W and tensors by channel once, with the channels of all networks."""
-    wide = get_unwrapped(x).movedim(maybe_get_bdim(x), 1)
+    wide = _move(get_unwrapped(x), maybe_get_bdim(x), 1)
     size = wide.shape[1]
     folded = [None if tensor is None else _fold_channels(tensor, size) for tensor in by_channel]
     out = func(wide.flatten(1, 2), *folded).unflatten(1, (size, -1))
@@ -215,4 +219,8 @@ def _fold(func: Any, x: torch.Tensor, *by_channel: torch.Tensor | None) -> Any:
 def _fold_channels(tensor: torch.Tensor, size: int) -> torch.Tensor:
     if not is_batchedtensor(tensor):
         return tensor.repeat(size, *[1] * (tensor.ndim - 1))
-    return get_unwrapped(tensor).movedim(maybe_get_bdim(tensor), 0).flatten(0, 1)
+    return _move(get_unwrapped(tensor), maybe_get_bdim(tensor), 0).flatten(0, 1)
+
+
+def _move(tensor: torch.Tensor, dim: int, to: int) -> torch.Tensor:
+    return tensor if dim == to else tensor.movedim(dim, to)
