@@ -7,7 +7,8 @@ convolution is one with a group per network, and pooling and batch normalisation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from torch._C._functorch import (
     maybe_get_bdim,
     maybe_get_level,
 )
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from harness.errors import DataError
 from harness.inference.trees import map_tree
@@ -58,6 +59,7 @@ class StackedNetworks:
         self._frozen = {name: stacked[name] for name, taken in trainable.items() if not taken}
         self._buffers = {n: _stack(self.networks, n, "get_buffer") for n, _ in self.template.named_buffers()}
         self.state = {n: p.detach() for n, p in self.parameters.items()} | self._buffers
+        self._places = _find_places(self.template)
         self._slices = torch.zeros(len(networks), device=next(iter(stacked.values())).device)
 
     def __len__(self) -> int:
@@ -86,6 +88,18 @@ class StackedNetworks:
             own = dict(network.named_parameters()) | dict(network.named_buffers())
             copy_into(own, self.slice_state(number))
 
+    @contextmanager
+    def _put_in_place(self, tensors: Mapping[str, torch.Tensor]) -> Iterator[None]:
+        """Give the first network one slice's tensors, as `torch.func.functional_call` does at more cost."""
+        own = [held[key] for held, key, _ in self._places]
+        for held, key, name in self._places:
+            held[key] = tensors[name]
+        try:
+            yield
+        finally:
+            for (held, key, _), tensor in zip(self._places, own, strict=True):
+                held[key] = tensor
+
     def _call(self, x: Any, in_dim: int | None, seeds: Sequence[int] | None) -> Any:
         seeds = range(len(self)) if seeds is None else seeds
         if self.alone:
@@ -98,7 +112,8 @@ class StackedNetworks:
 
         def call_slice(tensors: dict[str, torch.Tensor], slices: torch.Tensor, given: Any) -> Any:
             mode.slices = slices
-            return functional_call(self.template, tensors, (given,))
+            with self._put_in_place(tensors):
+                return self.template(given)
 
         tensors = {**self.parameters, **self._frozen, **self._buffers}
         with mode:
@@ -137,6 +152,19 @@ def _describe_structure(network: nn.Module) -> dict[str, str]:
     for name, buffer in network.named_buffers():
         parts[name] = f"{tuple(buffer.shape)} {buffer.dtype} on {buffer.device}"
     return parts
+
+
+def _find_places(network: nn.Module) -> list[tuple[dict[str, Any], str, str]]:
+    """Return where modules hold tensors: the mapping, the key, and the tensor's (first) name in the network."""
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    names = {id(tensor): name for name, tensor in tensors}
+    return [
+        (held, key, names[id(tensor)])
+        for module in network.modules()
+        for held in (module._parameters, module._buffers)
+        for key, tensor in held.items()
+        if tensor is not None
+    ]
 
 
 def _stack(networks: Sequence[nn.Module], name: str, get: str) -> torch.Tensor:
