@@ -7,7 +7,7 @@ convolution is one with a group per network, and pooling and batch normalisation
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,7 +45,7 @@ class StackedNetworks:
         if (reason := describe_difference(networks)) is not None:
             raise DataError(f"networks can't be stacked: {reason}")
         self.networks, self.template = list(networks), networks[0]
-        self.alone = len(self.networks) == 1
+        self.alone, self._draws = len(self.networks) == 1, True
         if self.alone:
             own = self.template.named_parameters()
             self.parameters = {name: p for name, p in own if p.requires_grad}
@@ -89,11 +89,13 @@ class StackedNetworks:
             copy_into(own, self.slice_state(number))
 
     @contextmanager
-    def _put_in_place(self, tensors: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    def _put_in_place(self, level: int) -> Iterator[None]:
         """Give the first network one slice's tensors, as `torch.func.functional_call` does at more cost."""
         own = [held[key] for held, key, _ in self._places]
+        tensors = {**self.parameters, **self._frozen, **self._buffers}
+        slices = {name: _add_batch_dim(tensor, 0, level) for name, tensor in tensors.items()}
         for held, key, name in self._places:
-            held[key] = tensors[name]
+            held[key] = slices[name]
         try:
             yield
         finally:
@@ -104,20 +106,24 @@ class StackedNetworks:
         seeds = range(len(self)) if seeds is None else seeds
         if self.alone:
             given = x if in_dim is None else map_tree(lambda leaf: leaf[0], x)
-            with seeded_dropout(seeds):
+            if not self._draws:
                 found = self.template(given)
+            else:
+                with seeded_dropout(seeds) as mode:
+                    found = self.template(given)
+                # a network without dropout need not be watched, which slows small ones down
+                self._draws = mode.drew or not self.template.training
             return map_tree(lambda leaf: leaf[None], found)
 
         mode = _folding(seeds)
 
-        def call_slice(tensors: dict[str, torch.Tensor], slices: torch.Tensor, given: Any) -> Any:
+        def call_slice(slices: torch.Tensor, given: Any) -> Any:
             mode.slices = slices
-            with self._put_in_place(tensors):
+            with self._put_in_place(maybe_get_level(slices)):
                 return self.template(given)
 
-        tensors = {**self.parameters, **self._frozen, **self._buffers}
         with mode:
-            return vmap(call_slice, in_dims=(0, 0, in_dim))(tensors, self._slices, _lay_side_by_side(x))
+            return vmap(call_slice, in_dims=(0, in_dim))(self._slices, _lay_side_by_side(x))
 
 
 def forward_stacked(networks: Sequence[nn.Module], x: Any) -> Any:
