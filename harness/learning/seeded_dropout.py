@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 _CHANNELWISE = {F.dropout1d: 3, F.dropout2d: 4, F.dropout3d: 5}
 """Dropout of whole channels, and the axes of its input with a batch."""
+_DRAWING = {F.dropout, *_CHANNELWISE, torch.Tensor.bernoulli_, torch.empty}
 
 
 class seeded_dropout(TorchFunctionMode):
@@ -21,13 +22,13 @@ class seeded_dropout(TorchFunctionMode):
     The mask of a network depends on its seed, and on the shapes of its draws so far: not on the other
     networks. On a CPU it is the mask that torch draws without this block after `torch.manual_seed(seed)`.
 
-    This covers `F.dropout`, `F.dropout1d` to `3d` (and their modules), and `bernoulli_` with a number, by
-    which torchvision and timm drop whole layers.
+    `drew` tells if there was a draw. Covered are `F.dropout`, `F.dropout1d` to `3d` (and their modules), and
+    `bernoulli_` with a number, by which torchvision and timm drop whole layers.
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
         super().__init__()
-        self.seeds = list(seeds)
+        self.seeds, self.drew = list(seeds), False
         self.slices = torch.zeros(())
         self._generators = dict[torch.device, list[torch.Generator]]()
 
@@ -36,6 +37,8 @@ class seeded_dropout(TorchFunctionMode):
     ) -> Any:
         """Call a function of torch, or draw in its place."""
         kwargs = kwargs or {}
+        if func not in _DRAWING:
+            return func(*args, **kwargs)
         if func is F.dropout or func in _CHANNELWISE:
             return self._drop(func, *args, **kwargs)
         if func is torch.Tensor.bernoulli_ and kwargs.get("generator") is None and len(args) < 3:
@@ -62,6 +65,7 @@ class seeded_dropout(TorchFunctionMode):
         return input.mul_(mask) if inplace else input * mask
 
     def _draw(self, like: torch.Tensor, shape: torch.Size, keep: float) -> torch.Tensor:
+        self.drew = True
         if like.device not in self._generators:
             made = [torch.Generator(like.device).manual_seed(seed) for seed in self.seeds]
             self._generators[like.device] = made

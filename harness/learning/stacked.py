@@ -52,9 +52,9 @@ class StackedBatch:
     seeds: list[int]
 
 
-Forward = Callable[[Any], Any]
+StackedCall = Callable[[Any], Any]
 """Outputs S×B×… of S networks for inputs S×B×…."""
-StackedObjective = Callable[[Forward, StackedBatch, int], torch.Tensor]
+StackedObjective = Callable[[StackedCall, StackedBatch, int], torch.Tensor]
 StackedValidation = Callable[[StackedNetworks, list[int]], Sequence[float | Mapping[str, float]]]
 
 
@@ -86,7 +86,10 @@ def _try_out(networks: Sequence[nn.Module], recipe: Recipe, example: Any) -> str
         stacked = StackedNetworks(networks)
         device = next(iter(stacked.parameters.values())).device
         with autocast(device, recipe.precision):
-            stacked.forward_shared(example, [0, 1])
+            found = stacked.forward_shared(example, [0, 1])
+        for leaf in _list_leaves(found):
+            if leaf.requires_grad:
+                leaf.sum().backward(retain_graph=True)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         return f"torch.func.vmap can't run the network: {str(error).strip().splitlines()[0]}"
     finally:
@@ -322,10 +325,10 @@ class _StackTraining:
             pairs = zip(self.slices, plans, strict=True)
             parts = [opened.enter_context(closing(one.source.batches(plan))) for one, plan in pairs]
             for batches in zip(*parts, strict=True):
-                yield _join(batches, self.numbers)
+                yield _join_batches(batches, self.numbers)
 
 
-def _join(batches: Sequence[Batch], numbers: list[int]) -> StackedBatch:
+def _join_batches(batches: Sequence[Batch], numbers: list[int]) -> StackedBatch:
     first = batches[0]
     leaves = [_list_leaves(batch.data) for batch in batches]
     stacks = iter([torch.stack(column) for column in zip(*leaves, strict=True)])

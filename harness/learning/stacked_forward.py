@@ -7,7 +7,8 @@ convolution is one with a group per network, and pooling and batch normalisation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,15 +23,14 @@ from torch._C._functorch import (
     maybe_get_bdim,
     maybe_get_level,
 )
-from torch.func import functional_call, vmap
-from torch.overrides import TorchFunctionMode
+from torch.func import vmap
 
 from harness.errors import DataError
 from harness.inference.trees import map_tree
 from harness.learning.checkpoints import copy_into
 from harness.learning.seeded_dropout import seeded_dropout
 
-_POOLING = (F.max_pool2d, torch.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d)
+_FOLDED = {F.conv2d, F.batch_norm, F.max_pool2d, torch.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d}
 
 
 class StackedNetworks:
@@ -45,7 +45,7 @@ class StackedNetworks:
         if (reason := describe_difference(networks)) is not None:
             raise DataError(f"networks can't be stacked: {reason}")
         self.networks, self.template = list(networks), networks[0]
-        self.alone = len(self.networks) == 1
+        self.alone, self._draws = len(self.networks) == 1, True
         if self.alone:
             own = self.template.named_parameters()
             self.parameters = {name: p for name, p in own if p.requires_grad}
@@ -59,6 +59,7 @@ class StackedNetworks:
         self._frozen = {name: stacked[name] for name, taken in trainable.items() if not taken}
         self._buffers = {n: _stack(self.networks, n, "get_buffer") for n, _ in self.template.named_buffers()}
         self.state = {n: p.detach() for n, p in self.parameters.items()} | self._buffers
+        self._places = _find_places(self.template)
         self._slices = torch.zeros(len(networks), device=next(iter(stacked.values())).device)
 
     def __len__(self) -> int:
@@ -87,21 +88,42 @@ class StackedNetworks:
             own = dict(network.named_parameters()) | dict(network.named_buffers())
             copy_into(own, self.slice_state(number))
 
+    @contextmanager
+    def _put_in_place(self, level: int) -> Iterator[None]:
+        """Give the first network one slice's tensors, as `torch.func.functional_call` does at more cost."""
+        own = [held[key] for held, key, _ in self._places]
+        tensors = {**self.parameters, **self._frozen, **self._buffers}
+        slices = {name: _add_batch_dim(tensor, 0, level) for name, tensor in tensors.items()}
+        for held, key, name in self._places:
+            held[key] = slices[name]
+        try:
+            yield
+        finally:
+            for (held, key, _), tensor in zip(self._places, own, strict=True):
+                held[key] = tensor
+
     def _call(self, x: Any, in_dim: int | None, seeds: Sequence[int] | None) -> Any:
-        mode = seeded_dropout(seeds if seeds is not None else range(len(self)))
+        seeds = range(len(self)) if seeds is None else seeds
         if self.alone:
             given = x if in_dim is None else map_tree(lambda leaf: leaf[0], x)
-            with mode:
+            if not self._draws:
                 found = self.template(given)
+            else:
+                with seeded_dropout(seeds) as mode:
+                    found = self.template(given)
+                # a network without dropout need not be watched, which slows small ones down
+                self._draws = mode.drew or not self.template.training
             return map_tree(lambda leaf: leaf[None], found)
 
-        def call_slice(tensors: dict[str, torch.Tensor], slices: torch.Tensor, given: Any) -> Any:
-            mode.slices = slices
-            return functional_call(self.template, tensors, (given,))
+        mode = _folding(seeds)
 
-        tensors = {**self.parameters, **self._frozen, **self._buffers}
-        with _side_by_side(), mode:
-            return vmap(call_slice, in_dims=(0, 0, in_dim))(tensors, self._slices, _lay_side_by_side(x))
+        def call_slice(slices: torch.Tensor, given: Any) -> Any:
+            mode.slices = slices
+            with self._put_in_place(maybe_get_level(slices)):
+                return self.template(given)
+
+        with mode:
+            return vmap(call_slice, in_dims=(0, in_dim))(self._slices, _lay_side_by_side(x))
 
 
 def forward_stacked(networks: Sequence[nn.Module], x: Any) -> Any:
@@ -138,6 +160,19 @@ def _describe_structure(network: nn.Module) -> dict[str, str]:
     return parts
 
 
+def _find_places(network: nn.Module) -> list[tuple[dict[str, Any], str, str]]:
+    """Return where modules hold tensors: the mapping, the key, and the tensor's (first) name in the network."""
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    names = {id(tensor): name for name, tensor in tensors}
+    return [
+        (held, key, names[id(tensor)])
+        for module in network.modules()
+        for held in (module._parameters, module._buffers)
+        for key, tensor in held.items()
+        if tensor is not None
+    ]
+
+
 def _stack(networks: Sequence[nn.Module], name: str, get: str) -> torch.Tensor:
     return torch.stack([getattr(network, get)(name).detach() for network in networks])
 
@@ -151,25 +186,28 @@ def _lay_side_by_side(x: Any) -> Any:
     return x.permute(1, 3, 4, 0, 2).contiguous().permute(3, 0, 4, 1, 2)
 
 
-class _side_by_side(TorchFunctionMode):
-    """Keep the channels of all networks side by side through convolutions, pooling and normalisation."""
+class _folding(seeded_dropout):
+    """Also keep the channels of all networks side by side through convolutions, pooling and normalisation."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Call a function of torch, or compute the same of all networks at once."""
         kwargs = kwargs or {}
-        if func is torch.Tensor.view and not (args and isinstance(args[-1], torch.dtype)) and not kwargs:
+        if func is torch.Tensor.view and not isinstance(args[-1], torch.dtype) and not kwargs:
             return args[0].reshape(*args[1:])  # the layout allows no view where one network's would
-        if args and isinstance(args[0], torch.Tensor) and is_batchedtensor(args[0]) and args[0].ndim == 4:
+        if func in _FOLDED and args and is_batchedtensor(args[0]) and args[0].ndim == 4:
             if func is F.conv2d:
                 return _convolve(*args, **kwargs)
             if func is F.batch_norm:
                 return _normalise(*args, **kwargs)
-            if func in _POOLING and not kwargs.get("return_indices"):
-                kwargs.pop("return_indices", None)
-                return _fold(lambda x: func(x, *args[1:], **kwargs), args[0])
-        return func(*args, **kwargs)
+            if not kwargs.get("return_indices"):
+                return _pool(func, *args, **kwargs)
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+def _pool(func: Any, input: torch.Tensor, *args: Any, return_indices: bool = False, **kwargs: Any) -> Any:
+    return _fold(lambda x: func(x, *args, **kwargs), input)
 
 
 def _convolve(
@@ -205,7 +243,7 @@ def _normalise(
 
 def _fold(func: Any, x: torch.Tensor, *by_channel: torch.Tensor | None) -> Any:
     """Call a function of images B×C×H×W and tensors by channel once, with the channels of all networks."""
-    wide = get_unwrapped(x).movedim(maybe_get_bdim(x), 1)
+    wide = _move(get_unwrapped(x), maybe_get_bdim(x), 1)
     size = wide.shape[1]
     folded = [None if tensor is None else _fold_channels(tensor, size) for tensor in by_channel]
     out = func(wide.flatten(1, 2), *folded).unflatten(1, (size, -1))
@@ -215,4 +253,8 @@ def _fold(func: Any, x: torch.Tensor, *by_channel: torch.Tensor | None) -> Any:
 def _fold_channels(tensor: torch.Tensor, size: int) -> torch.Tensor:
     if not is_batchedtensor(tensor):
         return tensor.repeat(size, *[1] * (tensor.ndim - 1))
-    return get_unwrapped(tensor).movedim(maybe_get_bdim(tensor), 0).flatten(0, 1)
+    return _move(get_unwrapped(tensor), maybe_get_bdim(tensor), 0).flatten(0, 1)
+
+
+def _move(tensor: torch.Tensor, dim: int, to: int) -> torch.Tensor:
+    return tensor if dim == to else tensor.movedim(dim, to)

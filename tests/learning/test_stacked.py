@@ -224,6 +224,29 @@ def test_one_that_diverges_leaves_the_others_alone(images: Images) -> None:
         assert outcomes[n].losses == pytest.approx(undisturbed[n].losses, rel=1e-6)  # type: ignore[union-attr]
 
 
+def test_tied_and_frozen_tensors_stay_so(images: Images) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(128, 128), nn.Linear(128, 128)
+            self.last.weight = self.first.weight
+            self.last.bias.requires_grad_(False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.last(self.first(x.flatten(1)).relu())
+            return out[:, :3]
+
+    recipe = Recipe(5, 7, 0.1, "sgd")
+    stacked, single = make_networks(Tied), make_networks(Tied)
+    before = [network.last.bias.clone() for network in stacked]  # type: ignore[union-attr, operator]
+    train_stacked(stacked, [images.held()] * 3, entropies, recipe, SEEDS)
+    for n in range(3):
+        train_stacked([single[n]], [images.held()], entropies, recipe, [SEEDS[n]])
+        assert_same_network(stacked[n], single[n])
+        assert stacked[n].last.weight is stacked[n].first.weight  # type: ignore[union-attr]
+        assert torch.equal(stacked[n].last.bias, before[n])  # type: ignore[union-attr, arg-type]
+
+
 def test_networks_on_the_same_images(images: Images) -> None:
     networks = [network.eval() for network in make_networks()]
     expected = torch.stack([network(images.images) for network in networks])
