@@ -8,7 +8,7 @@ API_VERSION = 1
 """Version of the contract; a plugin may state the one it was written for as `harness_api`."""
 
 
-class Question(NamedTuple):
+class DeclaredName(NamedTuple):
     """One optional attribute or method: whose it is, its default if absent, and what it means."""
 
     of: str
@@ -89,7 +89,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("executor", "close", None, "method: called once when no run needs it any more"),
 )  # fmt: skip
 
-QUESTIONS = tuple(Question(*row) for row in _ROWS)
+QUESTIONS = tuple(DeclaredName(*row) for row in _ROWS)
 """One row per question; a name has the same default on every kind of plugin."""
 
 _DEFAULTS = {question.name: question.default for question in QUESTIONS}
