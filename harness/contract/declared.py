@@ -21,6 +21,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("any plugin", "harness_api", API_VERSION, "version of the contract that it is written for"),
     ("any plugin", "unavailable", None, "method: why it can't be used on this machine and what to do, or None"),
     ("any plugin", "fingerprint", None, "method: text of what decides its results besides its options"),
+    ("any plugin", "operational", (), "options that decide no result (address, time-outs, budgets): left out of cells' ids"),
     ("any plugin", "remarks", None, "what it assumed, left out, cut or reordered, a short statement each"),
     ("any plugin", "tags", {}, "its own facts to lay out tables by"),
     ("any plugin", "smallest", None, "options of the smallest sensible one, for the checks; a protocol's also hold `cell`"),
