@@ -10,7 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from harness.errors import OptionError, Unavailable
-from harness_language.endpoint import Budget, ChatAnswer, Endpoint, OutOfBudget, check_address
+from harness_language.budgets import Budget, ChatAnswer, OutOfBudget
+from harness_language.endpoint import Endpoint
+from harness_language.server_connection import check_address
 from harness_language.transcript import Transcript
 from harness_prompts.grammar_proposer import GrammarProposer
 from harness_prompts.language_model_proposer import LanguageModelProposer, extract_prompts, write_question
@@ -472,7 +474,7 @@ def test_ipo_through_the_server_keeps_everything_but_the_key(serve, task, kit, m
     IPO(**{**options, "replay": "only", "address": None}).fit(again)
     assert again.notes["history"] == notes["history"]
     assert again.notes["language_model"]["replayed"] == 2
-    written = "".join(f.read_text() for f in tmp_path.rglob("*.json")) + json.dumps(notes) + caplog.text
+    written = "".join(f.read_text() for f in tmp_path.rglob("*.jsonl")) + json.dumps(notes) + caplog.text
     assert KEY not in written
     assert "a picture of" in written
 
