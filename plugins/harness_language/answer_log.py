@@ -35,11 +35,11 @@ class AnswerLog:
         self._read_to = 0
         self._lock = threading.RLock()
 
-    def __len__(self) -> int:
-        """Return how many keys have an answer."""
+    def list_kept(self) -> list[dict[str, Any]]:
+        """Return all that is kept, of each key the last. Raises DataError if the file can't be read."""
         with self._lock:
             self._catch_up()
-            return len(self._kept)
+            return list(self._kept.values())
 
     def find(self, key: str) -> dict[str, Any] | None:
         """Return what is kept under a key, or None. Raises DataError if the file can't be read."""

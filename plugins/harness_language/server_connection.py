@@ -57,7 +57,7 @@ class ServerConnection:
     """
 
     def __init__(self, address: str | None, key_variable: str) -> None:
-        self.address = check_address(address or os.environ.get(ADDRESS_VARIABLE, ""))
+        self.address = find_address(address)
         self.key_variable = key_variable
         self.key()
         self._parts = urlsplit(self.address)
@@ -165,6 +165,11 @@ class ServerConnection:
             return self._parts.path + path
         headers |= _proxy_headers(self._proxy)
         return self.address + path
+
+
+def find_address(address: str | None) -> str:
+    """Return the address, by default $OPENAI_BASE_URL. Raises OptionError as `check_address` does."""
+    return check_address(address or os.environ.get(ADDRESS_VARIABLE, ""))
 
 
 def check_address(address: str) -> str:
