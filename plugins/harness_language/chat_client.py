@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -85,10 +86,13 @@ class ChatClient:
         stop = threading.Event()
         answers: dict[int, Answer] = {}
         with ThreadPoolExecutor(min(self.concurrency, len(requests)), "chat") as pool:
-            futures = {pool.submit(self._send, request, stop): n for n, request in enumerate(requests)}
+            futures = {
+                pool.submit(self._send_or_stop, request, stop): n for n, request in enumerate(requests)
+            }
             try:
                 for future in as_completed(futures):
-                    answers[futures[future]] = future.result()
+                    with suppress(_Stopped):  # what stopped it comes, too
+                        answers[futures[future]] = future.result()
             except BaseException:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -96,6 +100,13 @@ class ChatClient:
         if not self.answered:
             raise self._explain_silence()
         return [answers[n] for n in range(len(requests))]
+
+    def _send_or_stop(self, request: ChatRequest[Answer], stop: threading.Event) -> Answer:
+        try:
+            return self._send(request, stop)
+        except BaseException:
+            stop.set()  # here, so that this thread takes no further request
+            raise
 
     def _send(self, request: ChatRequest[Answer], stop: threading.Event) -> Answer:
         body = request.write()

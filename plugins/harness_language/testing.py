@@ -50,8 +50,11 @@ def check_answers_in_order(model: Any, questions: Sequence[Question]) -> None:
     found = _generate(model, questions)
     again = _generate(model, questions)
     _expect_equal(found, again, questions, "the same answers to the same questions", "two calls")
+    expected = "answers in the order of the questions"
     backwards = _generate(model, questions[::-1])[::-1]
-    _expect_equal(found, backwards, questions, "answers in the order of the questions", "the order reversed")
+    _expect_equal(found, backwards, questions, expected, "the order reversed")
+    turned = _generate(model, [*questions[1:], *questions[:1]])
+    _expect_equal(found, [*turned[-1:], *turned[:-1]], questions, expected, "the first one last")
 
 
 def check_batch_equals_single(model: Any, questions: Sequence[Question]) -> None:
