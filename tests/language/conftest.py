@@ -102,11 +102,11 @@ class ChatServer:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                assert self.path == "/v1/chat/completions"
+                assert self.path.endswith("/v1/chat/completions")
                 with outer._lock:
                     outer.seen.append(body)
                     outer.times.append(time.monotonic())
-                    outer.headers.append(dict(self.headers))
+                    outer.headers.append({"path": self.path, **dict(self.headers)})
                     outer.tries[read_texts(body)] += 1
                     outer._at_once += 1
                     outer.most_at_once = max(outer.most_at_once, outer._at_once)

@@ -53,6 +53,8 @@ def test_what_is_sent(chat):
         "max_tokens": 7, "stop": ["\n", "Q:"],
     }  # fmt: skip
     assert headers["Authorization"] == f"Bearer {chat.key}"
+    assert headers["Content-Type"] == "application/json"
+    assert headers["path"] == "/v1/chat/completions"
     assert found.tokens_in > 0
 
 
@@ -99,6 +101,32 @@ def test_answers_come_in_order_over_few_connections(chat):
     assert chat.server.most_at_once <= 6
     assert chat.server.connections <= 6  # kept open
     assert chat.model().generate([]) == []
+
+
+def test_a_connection_that_the_server_closed_meanwhile_costs_no_try(chat):
+    def close_after(handler, body):
+        chat.answer(handler, chat.say(body))
+        handler.close_connection = True  # without saying so
+
+    chat.server.step = close_after
+    model = chat.model(concurrency=1, retries=0)
+    for n in range(3):
+        model.generate([chat.ask(f"{n}", id=str(n))])
+        time.sleep(0.1)
+    assert (len(chat.server.seen), chat.server.connections) == (3, 3)
+
+
+def test_a_proxy_of_the_environment_is_used(chat, monkeypatch):
+    monkeypatch.setenv(
+        "http_proxy", chat.server.address.removesuffix("/v1").replace("//", "//me:pass%20word@")
+    )
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    (found,) = chat.model(address="http://elsewhere.invalid/v1").generate([chat.ask("a")])
+    (headers,) = chat.server.headers
+    assert found.text
+    assert headers["path"] == "http://elsewhere.invalid/v1/chat/completions"
+    assert base64.b64decode(headers["Proxy-Authorization"].removeprefix("Basic ")) == b"me:pass word"
 
 
 TROUBLES = {

@@ -206,6 +206,23 @@ def test_a_run_that_a_budget_ended_is_repeated_to_the_same_end(tmp_path):
     assert more.asked == 1
 
 
+def test_a_transcript_of_one_file_per_answer_is_still_read(tmp_path):
+    """As it was written before answers were kept in one log: the same keys, the same ends."""
+    transcript = Transcript(Chat("<INS>a <CLASS></INS>", calls=1), tmp_path)
+    transcript.ask(ASKED)
+    with pytest.raises(OutOfBudget):
+        transcript.ask(ASKED)
+    (log,) = tmp_path.glob("*.jsonl")
+    for line in log.read_text().splitlines():
+        found = json.loads(line)
+        (tmp_path / f"{found['key']}.json").write_text(json.dumps({**found, **found.pop("kept")}))
+    log.unlink()
+    silent = Transcript(Chat("must not be asked", calls=1), tmp_path, "only")
+    assert silent.ask(ASKED) == ChatAnswer("<INS>a <CLASS></INS>", 7)
+    with pytest.raises(OutOfBudget, match="calls"):
+        silent.ask(ASKED)
+
+
 class Server:
     """An endpoint on this machine that answers as its script says."""
 
