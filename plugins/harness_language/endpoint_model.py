@@ -32,7 +32,7 @@ from harness_language.conversations import (
     require_image_count,
 )
 from harness_language.first_tokens import fail_likelihood, read_chances, score_first_token
-from harness_language.server_connection import ServerConnection, find_address
+from harness_language.server_connection import ServerConnection, check_address, find_address
 
 if TYPE_CHECKING:
     import torch
@@ -122,6 +122,8 @@ class ChatEndpoint:
         if not key_variable.isidentifier():
             # the message does not repeat the value, which may be the key itself in the wrong option
             raise OptionError("key_variable must be the name of the environment variable that holds the key")
+        if address is not None:
+            check_address(address)
         self.sent = SentParameters(
             model, temperature, top_p, top_k, repetition_penalty, seed, restriction, limit_name, image_format
         )
@@ -170,7 +172,12 @@ class ChatEndpoint:
         return {**sent, "revision": self.revision, "sees_images": self.sees_images}
 
     def load(self, device: torch.device) -> None:
-        """Open the log of answers, and make the client unless it may not ask; the device is the server's own."""
+        """Open the log of answers, and make the client unless it may not ask; the device is the server's own.
+
+        Raises Unavailable without an address, OptionError for a key that can't be used.
+        """
+        if missing := self.unavailable():
+            raise Unavailable(missing)
         folder = (self.log or cache_dir() / "answers").expanduser()
         name = hashlib.sha256(canonical_json(self.identity).encode()).hexdigest()[:16]
         self._log = AnswerLog(folder / f"{name}.jsonl")

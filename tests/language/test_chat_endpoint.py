@@ -529,7 +529,7 @@ def test_options_that_make_no_sense_are_refused(monkeypatch):
     for options, why in (
         ({"temperature": -1.0}, "temperature is -1"), ({"temperature": float("nan")}, "temperature is nan"),
         ({"concurrency": 0}, "concurrency is 0"), ({"top_p": 0.0}, "top_p"), ({"timeout": 0.0}, "timeout"),
-        ({"calls": -1}, "calls is -1"),
+        ({"calls": -1}, "calls is -1"), ({"address": "http://me:pass@host/v1"}, "no user"),
     ):  # fmt: skip
         with pytest.raises(OptionError, match=why):
             ChatEndpoint("m", **options)
@@ -538,6 +538,8 @@ def test_options_that_make_no_sense_are_refused(monkeypatch):
         ChatEndpoint("m", key_variable=secret)
     assert secret not in str(error.value)
     assert "OPENAI_BASE_URL" in str(ChatEndpoint("m").unavailable())
+    with pytest.raises(Unavailable, match="OPENAI_BASE_URL"):
+        ChatEndpoint("m").load(None)  # type: ignore[arg-type]
     assert ChatEndpoint("m", replay="only").unavailable() is None
     assert ChatEndpoint("m", "http://localhost:1/v1").unavailable() is None
 

@@ -8,11 +8,11 @@ import pytest
 
 from harness import DataError
 from harness.testing import NotChecked, Violation
-from harness_language import testing
+from harness_language import conversation_checks as checks
 from harness_language.contracts import ContinuationScore
 from harness_language.conversations import ModelAnswer, count_images, drop_images, render_question
 from harness_language.endpoint_model import ChatEndpoint
-from harness_language.testing import ConversationConformance, draw_questions
+from harness_language.testing import ConversationConformance
 
 
 class TestChatEndpoint(ConversationConformance):
@@ -59,12 +59,12 @@ class Sound:
         )
 
 
-CHECKS = [getattr(testing, name) for name in dir(testing) if name.startswith("check_")]
+CHECKS = [getattr(checks, name) for name in dir(checks) if name.startswith("check_")]
 
 
 def run(check, model):
     needs_questions = "questions" in check.__code__.co_varnames[: check.__code__.co_argcount]
-    return check(model, draw_questions(3)) if needs_questions else check(model)
+    return check(model, checks.draw_questions(3)) if needs_questions else check(model)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -177,7 +177,7 @@ class Addressed(Sound):
 )  # fmt: skip
 def test_planted_faults_are_found(model, check):
     with pytest.raises(Violation):
-        run(getattr(testing, f"check_{check}"), model())
+        run(getattr(checks, f"check_{check}"), model())
 
 
 def test_what_cannot_be_checked_is_said():
@@ -186,10 +186,10 @@ def test_what_cannot_be_checked_is_said():
             return [ModelAnswer("A") for _ in questions]
 
     for check in (
-        testing.check_image_limit,
-        testing.check_identity,
-        testing.check_scores,
-        testing.check_sees_images,
+        checks.check_image_limit,
+        checks.check_identity,
+        checks.check_scores,
+        checks.check_sees_images,
     ):
         with pytest.raises(NotChecked):
             run(check, Plain())
