@@ -127,7 +127,7 @@ def check_identity(model: Any) -> None:
         )
 
 
-def check_scores(model: Any, questions: Sequence[Question]) -> None:
+def check_continuation_scores(model: Any, questions: Sequence[Question]) -> None:
     """Scores are log-probabilities in the order of questions and continuations; the greedy one is what is answered."""
     if not has(model, ScoresContinuations):
         raise NotChecked("the model does not score continuations")

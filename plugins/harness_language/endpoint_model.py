@@ -32,7 +32,7 @@ from harness_language.conversations import (
     require_image_count,
 )
 from harness_language.first_tokens import fail_likelihood, read_chances, score_first_token
-from harness_language.server_connection import ServerConnection, check_address, find_address
+from harness_language.server_connection import ServerConnection, check_server_address, find_server_address
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +123,7 @@ class ChatEndpoint:
             # the message does not repeat the value, which may be the key itself in the wrong option
             raise OptionError("key_variable must be the name of the environment variable that holds the key")
         if address is not None:
-            check_address(address)
+            check_server_address(address)
         self.sent = SentParameters(
             model, temperature, top_p, top_k, repetition_penalty, seed, restriction, limit_name, image_format
         )
@@ -140,7 +140,7 @@ class ChatEndpoint:
         """Return that the address is missing, or None; the server itself is not asked."""
         try:
             if self.replay != "only":
-                find_address(self.address)
+                find_server_address(self.address)
         except OptionError as error:
             return f"chat-endpoint:{self.model}: {error}"
         return None

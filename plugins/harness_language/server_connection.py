@@ -57,7 +57,7 @@ class ServerConnection:
     """
 
     def __init__(self, address: str | None, key_variable: str) -> None:
-        self.address = find_address(address)
+        self.address = find_server_address(address)
         self.key_variable = key_variable
         self.key()
         self._parts = urlsplit(self.address)
@@ -167,12 +167,12 @@ class ServerConnection:
         return self.address + path
 
 
-def find_address(address: str | None) -> str:
-    """Return the address, by default $OPENAI_BASE_URL. Raises OptionError as `check_address` does."""
-    return check_address(address or os.environ.get(ADDRESS_VARIABLE, ""))
+def find_server_address(address: str | None) -> str:
+    """Return the address, by default $OPENAI_BASE_URL. Raises OptionError as `check_server_address` does."""
+    return check_server_address(address or os.environ.get(ADDRESS_VARIABLE, ""))
 
 
-def check_address(address: str) -> str:
+def check_server_address(address: str) -> str:
     """Return the address without a trailing slash. Raises OptionError if it is empty, no URL, or holds a password."""
     if not address:
         raise OptionError(f"an endpoint needs an address: set the option `address` or {ADDRESS_VARIABLE}")

@@ -55,7 +55,7 @@ class ConversationConformance(ModelConformance):
 
     def test_scores(self, subject: Any, questions: Sequence[Question]) -> None:
         """Scores are log-probabilities, in any order the same."""
-        _skip_unchecked(checks.check_scores, subject.model, questions)
+        _skip_unchecked(checks.check_continuation_scores, subject.model, questions)
 
     def test_sees_images(self, subject: Any, questions: Sequence[Question]) -> None:
         """Images count if, and only if, the model sees them."""

@@ -171,8 +171,8 @@ class Addressed(Sound):
         (Reversed, "answers_in_order"), (Shifted, "answers_in_order"), (Texts, "answers_in_order"),
         (Short, "answers_in_order"), (OfItsBatch, "batch_equals_single"), (NoneForNone, "empty_list"),
         (Silent, "image_limit"), (Unnamed, "image_limit"), (Endless, "lengths"), (DeafToStops, "lengths"),
-        (Blind, "sees_images"), (Peeping, "sees_images"), (Growing, "scores"), (Unlikely, "scores"),
-        (Contradicting, "scores"), (Addressed, "identity"),
+        (Blind, "sees_images"), (Peeping, "sees_images"), (Growing, "continuation_scores"), (Unlikely, "continuation_scores"),
+        (Contradicting, "continuation_scores"), (Addressed, "identity"),
     ],
 )  # fmt: skip
 def test_planted_faults_are_found(model, check):
@@ -188,7 +188,7 @@ def test_what_cannot_be_checked_is_said():
     for check in (
         checks.check_image_limit,
         checks.check_identity,
-        checks.check_scores,
+        checks.check_continuation_scores,
         checks.check_sees_images,
     ):
         with pytest.raises(NotChecked):

@@ -12,7 +12,7 @@ import pytest
 from harness.errors import OptionError, Unavailable
 from harness_language.budgets import Budget, ChatAnswer, OutOfBudget
 from harness_language.endpoint import Endpoint
-from harness_language.server_connection import check_address
+from harness_language.server_connection import check_server_address
 from harness_language.transcript import Transcript
 from harness_prompts.grammar_proposer import GrammarProposer
 from harness_prompts.language_model_proposer import LanguageModelProposer, extract_prompts, write_question
@@ -457,7 +457,7 @@ def test_tries_that_failed_count_in_a_replay_as_they_did_in_the_run(serve, tmp_p
 
 
 def test_addresses_without_secrets_only():
-    assert check_address("http://host:1/v1/") == "http://host:1/v1"
+    assert check_server_address("http://host:1/v1/") == "http://host:1/v1"
     for bad, why in (
         ("", "needs an address"),
         ("file:///x", "http"),
@@ -468,7 +468,7 @@ def test_addresses_without_secrets_only():
         ("http://h/v1 x", "name a host"),
     ):
         with pytest.raises(OptionError, match=why) as error:
-            check_address(bad)
+            check_server_address(bad)
         assert "u:p" not in str(error.value)
 
 
