@@ -8,7 +8,7 @@ API_VERSION = 1
 """Version of the contract; a plugin may state the one it was written for as `harness_api`."""
 
 
-class Question(NamedTuple):
+class DeclaredName(NamedTuple):
     """One optional attribute or method: whose it is, its default if absent, and what it means."""
 
     of: str
@@ -21,6 +21,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("any plugin", "harness_api", API_VERSION, "version of the contract that it is written for"),
     ("any plugin", "unavailable", None, "method: why it can't be used on this machine and what to do, or None"),
     ("any plugin", "fingerprint", None, "method: text of what decides its results besides its options"),
+    ("any plugin", "operational", (), "options that decide no result (address, time-outs, budgets): left out of cells' ids"),
     ("any plugin", "remarks", None, "what it assumed, left out, cut or reordered, a short statement each"),
     ("any plugin", "tags", {}, "its own facts to lay out tables by"),
     ("any plugin", "smallest", None, "options of the smallest sensible one, for the checks; a protocol's also hold `cell`"),
@@ -89,7 +90,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("executor", "close", None, "method: called once when no run needs it any more"),
 )  # fmt: skip
 
-QUESTIONS = tuple(Question(*row) for row in _ROWS)
+QUESTIONS = tuple(DeclaredName(*row) for row in _ROWS)
 """One row per question; a name has the same default on every kind of plugin."""
 
 _DEFAULTS = {question.name: question.default for question in QUESTIONS}

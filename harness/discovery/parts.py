@@ -105,6 +105,8 @@ class Resolver:
             whole |= _digest_files(paths)
             if plugin.distribution != OWN:
                 said += _remark_folders(paths)
+        if idle := set(ask(instance, "operational")):
+            whole["options"] = {k: v for k, v in whole["options"].items() if k not in idle}
         code = self._code_of(plugin, factory)
         whole |= {"code": code.digest} if code.digest else {}
         passed_on = (f"{p.label}: {text}" for p in nested for text in p.remarks if text not in remarks)

@@ -1,1 +1,1 @@
-"""Language models that answer messages: an OpenAI-compatible endpoint and local ones, with budgets and transcripts."""
+"""Models that speak: the contract of conversations with images, servers and local models, budgets, kept answers."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import Unavailable
-from harness_language.endpoint import Budget, ChatAnswer, Message
+from harness_language.budgets import Budget, ChatAnswer, Message
 
 
 class LocalModel:

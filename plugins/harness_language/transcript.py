@@ -1,4 +1,4 @@
-"""A transcript of questions and answers, from which a run can be repeated without the model."""
+"""A transcript of questions and answers in texts, from which a run can be repeated without the model."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from harness import DataError, Unavailable
 from harness.contract.cells import canonical_json
-from harness.records.files import write_bytes
-from harness_language.endpoint import Budget, ChatAnswer, Message, OutOfBudget
-
-Replay = Literal["use", "only", "off"]
+from harness_language.answer_log import AnswerLog, Replay
+from harness_language.budgets import Budget, ChatAnswer, Message, OutOfBudget
 
 
 class ChatModel(Protocol):
@@ -29,7 +27,7 @@ class ChatModel(Protocol):
 
 
 class Transcript:
-    """A chat model whose answers are stored at once, one file each.
+    """A chat model whose answers are kept at once, in a log of the folder.
 
     Repetitions of the same messages within a run are stored apart, by their number. With `only`, a question
     that is not in the transcript is an error; with `off`, every question is asked again and its stored
@@ -43,6 +41,8 @@ class Transcript:
         self.chat, self.folder, self.replay = chat, folder, replay
         self.axes = [str(a) for a in axes]
         self.asked = self.replayed = self.tokens = 0
+        run = canonical_json({"chat": chat.identity, "axes": self.axes})
+        self.log = AnswerLog(folder / f"{hashlib.sha256(run.encode()).hexdigest()[:16]}.jsonl")
         self._times: Counter[str] = Counter()
 
     @property
@@ -54,47 +54,46 @@ class Transcript:
         """Return the stored answer, else the model's.
 
         Raises Unavailable if the model may not be asked, OutOfBudget when a budget is spent, DataError for
-        an unreadable file.
+        a file that can't be read.
         """
         question = {"chat": self.identity, "axes": self.axes, "messages": [dict(m) for m in messages]}
         base = canonical_json(question)
         self._times[base] += 1
-        digest = hashlib.sha256(f"{self._times[base]}\n{base}".encode()).hexdigest()[:32]
-        path = self.folder / f"{digest}.json"
-        if self.replay != "off" and path.exists():
-            found = _read_answer(path)
-            if isinstance(found, ChatAnswer):
-                self.chat.budget.check()
-                self.chat.budget.spend(found)
-                self.replayed += 1
-                return found
-            if self.replay == "only":
-                raise found
+        key = hashlib.sha256(f"{self._times[base]}\n{base}".encode()).hexdigest()[:32]
+        found = None if self.replay == "off" else self._recall(key)
+        if isinstance(found, ChatAnswer):
+            self.chat.budget.check()
+            self.chat.budget.spend(found)
+            self.replayed += 1
+            return found
         if self.replay == "only":
-            raise Unavailable(
+            raise found or Unavailable(
                 f"{self.folder}: the transcript has no answer to this question, and replay is 'only'"
             )
-        kept = {**question, "time": self._times[base]}
+        about = {**question, "time": self._times[base]}
         try:
             answer = self.chat.ask(messages)
         except OutOfBudget as spent:  # spent on failed tries: a replay has to end here, too
-            _write_answer(path, {**kept, "ended": str(spent)})
+            self.log.append(key, {"ended": str(spent)}, about)
             raise
         self.asked += 1
         self.tokens += answer.tokens
-        _write_answer(path, {**kept, "answer": answer.text, "tokens": answer.tokens, "calls": answer.calls})
+        kept = {"answer": answer.text, "tokens": answer.tokens, "calls": answer.calls}
+        self.log.append(key, kept, about)
         return answer
 
-
-def _write_answer(path: Path, kept: dict[str, Any]) -> None:
-    write_bytes(path, json.dumps(kept, ensure_ascii=False, indent=1).encode())
-
-
-def _read_answer(path: Path) -> ChatAnswer | OutOfBudget:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if "ended" in found:
-            return OutOfBudget(str(found["ended"]))
-        return ChatAnswer(str(found["answer"]), int(found["tokens"]), int(found.get("calls", 1)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: the transcript's answer can't be read ({error}); remove the file") from None
+    def _recall(self, key: str) -> ChatAnswer | OutOfBudget | None:
+        """Return what is kept under a key: in the log, or in a file of its own, as transcripts once were."""
+        where, found = self.log.path, self.log.find(key)
+        try:
+            if found is None and (old := self.folder / f"{key}.json").exists():
+                where, found = old, json.loads(old.read_text(encoding="utf-8"))
+            if found is None:
+                return None
+            if "ended" in found:
+                return OutOfBudget(str(found["ended"]))
+            return ChatAnswer(str(found["answer"]), int(found["tokens"]), int(found.get("calls", 1)))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{where}: the transcript's answer '{key}' can't be read ({error}); remove the file"
+            ) from None

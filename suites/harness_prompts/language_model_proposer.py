@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness_language.endpoint import Message
+from harness_language.budgets import Message
 from harness_language.transcript import ChatModel, Transcript
 from harness_prompts.prompt_search import PLACEHOLDER, ProposalRequest
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from harness_language.endpoint import OutOfBudget
+from harness_language.budgets import OutOfBudget
 
 PLACEHOLDER = "<CLASS>"
 

@@ -34,6 +34,28 @@ def test_identity_ignores_order_and_spelled_out_defaults(toys: Any) -> None:
     assert plain.identity != part("models", "toy?bias=0.1").identity
 
 
+class Remote:
+    """Answers from a server, wherever that is."""
+
+    operational = ("address", "at_once")
+
+    def __init__(self, name: str, address: str = "", at_once: int = 1) -> None:
+        self.name, self.address, self.at_once = name, address, at_once
+
+    def load(self, device: object) -> None: ...
+
+
+def test_identity_ignores_options_that_decide_no_result(toys: Any) -> None:
+    harness.register("models", "remote", Remote)
+    plain, moved, other = (
+        part("models", text) for text in ("remote:a", "remote:a?address=there&at_once=8", "remote:b")
+    )
+    assert plain.identity == moved.identity
+    assert "address" not in plain.identity
+    assert moved.options["address"] == "there"  # it is restored elsewhere with the same options
+    assert plain.identity != other.identity
+
+
 def test_identity_ignores_label_and_tags(toys: Any) -> None:
     resolver = Resolver()
     one = resolver.resolve("models", Reference("toy", label="one", tags={"a": 1}), WHERE)

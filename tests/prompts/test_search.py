@@ -10,7 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from harness.errors import OptionError, Unavailable
-from harness_language.endpoint import Budget, ChatAnswer, Endpoint, OutOfBudget, check_address
+from harness_language.budgets import Budget, ChatAnswer, OutOfBudget
+from harness_language.endpoint import Endpoint
+from harness_language.server_connection import check_server_address
 from harness_language.transcript import Transcript
 from harness_prompts.grammar_proposer import GrammarProposer
 from harness_prompts.language_model_proposer import LanguageModelProposer, extract_prompts, write_question
@@ -202,6 +204,23 @@ def test_a_run_that_a_budget_ended_is_repeated_to_the_same_end(tmp_path):
     more = Chat(*answers[2:], calls=3)  # a larger budget goes on behind what is kept
     assert run(LanguageModelProposer(Transcript(more, tmp_path)), steps=4).scored == 4
     assert more.asked == 1
+
+
+def test_a_transcript_of_one_file_per_answer_is_still_read(tmp_path):
+    """As it was written before answers were kept in one log: the same keys, the same ends."""
+    transcript = Transcript(Chat("<INS>a <CLASS></INS>", calls=1), tmp_path)
+    transcript.ask(ASKED)
+    with pytest.raises(OutOfBudget):
+        transcript.ask(ASKED)
+    (log,) = tmp_path.glob("*.jsonl")
+    for line in log.read_text().splitlines():
+        found = json.loads(line)
+        (tmp_path / f"{found['key']}.json").write_text(json.dumps({**found, **found.pop("kept")}))
+    log.unlink()
+    silent = Transcript(Chat("must not be asked", calls=1), tmp_path, "only")
+    assert silent.ask(ASKED) == ChatAnswer("<INS>a <CLASS></INS>", 7)
+    with pytest.raises(OutOfBudget, match="calls"):
+        silent.ask(ASKED)
 
 
 class Server:
@@ -438,7 +457,7 @@ def test_tries_that_failed_count_in_a_replay_as_they_did_in_the_run(serve, tmp_p
 
 
 def test_addresses_without_secrets_only():
-    assert check_address("http://host:1/v1/") == "http://host:1/v1"
+    assert check_server_address("http://host:1/v1/") == "http://host:1/v1"
     for bad, why in (
         ("", "needs an address"),
         ("file:///x", "http"),
@@ -449,7 +468,7 @@ def test_addresses_without_secrets_only():
         ("http://h/v1 x", "name a host"),
     ):
         with pytest.raises(OptionError, match=why) as error:
-            check_address(bad)
+            check_server_address(bad)
         assert "u:p" not in str(error.value)
 
 
@@ -472,7 +491,7 @@ def test_ipo_through_the_server_keeps_everything_but_the_key(serve, task, kit, m
     IPO(**{**options, "replay": "only", "address": None}).fit(again)
     assert again.notes["history"] == notes["history"]
     assert again.notes["language_model"]["replayed"] == 2
-    written = "".join(f.read_text() for f in tmp_path.rglob("*.json")) + json.dumps(notes) + caplog.text
+    written = "".join(f.read_text() for f in tmp_path.rglob("*.jsonl")) + json.dumps(notes) + caplog.text
     assert KEY not in written
     assert "a picture of" in written
 

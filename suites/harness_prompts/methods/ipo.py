@@ -10,7 +10,7 @@ from harness_prompts.shots import FromShots
 
 if TYPE_CHECKING:
     from harness_few_shot.task import FewShotTask
-    from harness_language.endpoint import Budget, ChatAnswer
+    from harness_language.budgets import Budget, ChatAnswer
     from harness_language.transcript import ChatModel, Transcript
     from harness_prompts.methods.zero_shot import PromptClassifier
     from harness_prompts.prompt_search import Proposer
@@ -138,7 +138,7 @@ class IPO(FromShots):
         return Transcript(self._make_chat(task), folder.expanduser(), self.replay, [task.seed, task.shots])
 
     def _make_chat(self, task: FewShotTask) -> ChatModel:
-        from harness_language.endpoint import Budget
+        from harness_language.budgets import Budget
 
         if self.replay == "only":
             return UnaskedModel(self._make_identity(task), Budget(self.calls, self.tokens))
