@@ -15,6 +15,7 @@ from torchvision.transforms import v2 as T
 
 from harness.contract.seeds import derive_seed
 from harness.errors import OptionError, did_you_mean
+from harness.learning.augmentation_names import read_augmentation_step
 from harness.learning.keras_images import KerasImages, flip_chosen
 from harness.learning.randomness import drawing_from
 
@@ -259,17 +260,7 @@ def augmentation_steps() -> dict[str, list[str]]:
 
 
 def _build_step(step: str | Mapping[str, Any], size: tuple[int, int]) -> BatchAugmentation:
-    given = {"name": step} if isinstance(step, str) else dict(step)
-    name, known = given.pop("name", None), augmentation_steps()
-    if name is None:
-        raise OptionError(f"augmentation: a step has no name: {given}")
-    if name not in known:
-        raise OptionError(f"no augmentation '{name}'{did_you_mean(str(name), known)}")
-    for option in given:
-        if option not in known[name]:
-            raise OptionError(
-                f"augmentation '{name}': no option '{option}'{did_you_mean(option, known[name])}"
-            )
+    name, given = read_augmentation_step(step)
     try:
         return _STEPS[name](size, **given)
     except (TypeError, ValueError) as error:

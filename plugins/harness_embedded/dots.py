@@ -61,4 +61,6 @@ class Dots:
             image[half * (label // 2) + place // half, half * (label % 2) + place % half] = 255
         labels = np.array([label for label, _ in rows], np.int64)
         captions = [TEMPLATES[0].format(CLASSES[label]) for label in labels]
-        return DrawnSplit(DrawnImages(images, labels, captions), f"dots-{split}", CLASSES, range(4), TEMPLATES)
+        return DrawnSplit(
+            DrawnImages(images, labels, captions), f"dots-{split}", CLASSES, range(4), TEMPLATES
+        )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from harness import OptionError
+from harness.learning.augmentation_names import read_augmentation_step
 from harness.learning.recipe import Recipe, steps_for
 
 Loss = Literal["cross-entropy", "categorical-hinge", "bce"]
@@ -124,6 +125,8 @@ class TrainingRecipe:
         self._kept = {name: found[name] for name in _KEPT_BY_RECIPE if name in found}
         if min(self.rates) <= 0 or self.batch < 1 or (self.epochs is not None and self.epochs <= 0):
             raise OptionError("recipe: rates, batch and epochs must be above 0")
+        for step in self.augmentation:
+            read_augmentation_step(step)
         self.build_recipe(1, None, 1)  # says what is wrong before anything runs
 
     @property
@@ -206,7 +209,7 @@ class TorchvisionNew(TrainingRecipe):
     own: ClassVar = {
         "optimizer": "sgd", "optimizer_options": {"momentum": 0.9, "nesterov": False}, "rate": 0.5, "batch": 1024,
         "schedule": "cosine", "schedule_by": "epoch", "warmup": 5, "warmup_rate": 0.005, "weight_decay": 2e-5,
-        "augmentation": ["resized-crop", "flip", "trivialaugment", {"name": "erasing", "probability": 0.1}],
+        "augmentation": ["resized-crop", "flip", "trivialaugment", {"name": "erasing", "p": 0.1}],
         "label_smoothing": 0.1, "mixup": 0.2, "cutmix": 1.0, "ema": 0.99998, "epochs": 600,
     }  # fmt: skip
 
@@ -214,7 +217,7 @@ class TorchvisionNew(TrainingRecipe):
 def _strikes_back(
     name: str, rate: float, decay: float, epochs: int, mixup: float, magnitude: int
 ) -> dict[str, Any]:
-    policy = {"name": "randaugment", "operations": 2, "magnitude": magnitude}
+    policy = {"name": "randaugment", "num_ops": 2, "magnitude": magnitude}
     return {
         "optimizer": "lamb", "rate": rate, "batch": 2048, "schedule": "cosine", "schedule_by": "epoch", "warmup": 5,
         "weight_decay": decay, "loss": "bce", "augmentation": ["resized-crop", "flip", policy],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,11 +31,14 @@ def build_result(
     if seed.diverged is not None:
         return Result({}, status="diverged", reason=str(seed.diverged), curves=curves, notes=notes)
     tested, measured = predict(cell, seed, cell.images.test), predict(cell, seed, cell.images.measured)
-    cost = measure_costs(cell, seed, tuning_seconds)
+    # NaN tells what did not happen: a target that was never reached, no overfitting
+    curve = curves.get("evaluation", {})
+    times = {**time_targets(curve, cell.options.targets), "overfit_epoch": find_overfit_epoch(curve)}
+    cost = {**measure_costs(cell, seed, tuning_seconds), **times}
     result = classification_result(job, tested, cost=cost, notes=notes, curves=curves)
     if result.status != "ok":
         return result
-    own = read_progress(cell, seed, curves.get("evaluation", {}))
+    own = read_choice(cell, seed, curve)
     train_top1, top1 = (float(np.mean(p.predicted == p.targets)) for p in (measured, tested))
     own |= {"gap": train_top1 - top1, "chosen_rate": rate}
     trained = measure_evidence(job, {"train": measured})
@@ -66,18 +68,19 @@ def build_curves(cell: CellContext, seed: TrainedSeed) -> dict[str, dict[str, li
     return found
 
 
-def read_progress(cell: CellContext, seed: TrainedSeed, curve: Mapping[str, list[float]]) -> dict[str, float]:
-    """Return what the evaluations during the training tell: targets, the overfit point, the chosen weights."""
-    found = time_targets(curve, cell.options.targets) if curve else dict[str, float]()
-    found["overfit_epoch"] = find_overfit_epoch(curve)
-    last = seed.outcomes[-1]
-    if "accuracy" in curve and len(seed.outcomes) == 1:
-        kept = last.best_step or last.steps
-        steps = curve["step"]
-        place = steps.index(float(kept)) if float(kept) in steps else -1
-        found["held_out_top1"], found["best_epoch"] = curve["accuracy"][place], curve["epoch"][place]
-    if cell.options.peek:
-        found["peeked_top1"] = max(curve.get("test_accuracy", [math.nan]))
+def read_choice(cell: CellContext, seed: TrainedSeed, curve: Mapping[str, list[float]]) -> dict[str, float]:
+    """Return which weights count, what they get on the held-out images, and what the test images would have chosen."""
+    found: dict[str, float] = {}
+    if cell.images.held_out is not None:
+        found["held_out_top1"] = cell.judge(seed.network, cell.images.held_out, "accuracy")["accuracy"]
+    if len(seed.outcomes) == 1:
+        last = seed.outcomes[0]
+        recipe = build_phase_recipe(cell, Phase(cell.method, cell.method.rate, 0))
+        found["best_epoch"] = (last.best_step or last.steps) / recipe.batches_per_epoch(
+            len(cell.images.train)
+        )
+    if peeked := curve.get("test_accuracy"):
+        found["peeked_top1"] = max(peeked)
     return found
 
 
