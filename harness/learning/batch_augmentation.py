@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -249,14 +248,6 @@ _STEPS: dict[str, Callable[..., BatchAugmentation]] = {
     "autoaugment": _autoaugment,
     "erasing": _erasing,
 }
-
-
-def augmentation_steps() -> dict[str, list[str]]:
-    """Return the names of the steps that `build_batch_augmentation` takes, with the names of their options."""
-    described = {
-        name: inspect.signature(KerasImages if name == "keras" else make) for name, make in _STEPS.items()
-    }
-    return {name: [p for p in found.parameters if p != "size"] for name, found in described.items()}
 
 
 def _build_step(step: str | Mapping[str, Any], size: tuple[int, int]) -> BatchAugmentation:

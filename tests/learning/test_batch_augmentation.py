@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from scipy import stats
 from torchvision.transforms import v2 as T
 
 from harness.errors import OptionError
-from harness.learning.batch_augmentation import SampleDraws, augmentation_steps, build_batch_augmentation
+from harness.learning import batch_augmentation
+from harness.learning.augmentation_names import AUGMENTATION_OPTIONS
+from harness.learning.batch_augmentation import SampleDraws, build_batch_augmentation
 
 COUNT, SIDE = 10, 16
 BILINEAR = T.InterpolationMode.BILINEAR
@@ -36,7 +39,7 @@ def images_of(channels: int, count: int = COUNT, height: int = SIDE, width: int 
 
 
 def test_every_step_is_tested() -> None:
-    assert {*augmentation_steps()} == {*STEPS} - {"all"}
+    assert {*AUGMENTATION_OPTIONS} == {*STEPS} - {"all"}
 
 
 @given(
@@ -200,3 +203,11 @@ def test_images_of_another_size(steps: list[Any], message: str) -> None:
     augment = build_batch_augmentation(steps, 20)
     with pytest.raises(OptionError, match=message):
         augment(images_of(3), SampleDraws(0, COUNT, augment.numbers).take(0, range(COUNT)))
+
+
+def test_names_known_without_torch_are_those_that_are_built():
+    made = {**batch_augmentation._STEPS, "keras": batch_augmentation.KerasImages}
+    taken = {
+        name: [p for p in inspect.signature(make).parameters if p != "size"] for name, make in made.items()
+    }
+    assert taken == {name: list(options) for name, options in AUGMENTATION_OPTIONS.items()}
