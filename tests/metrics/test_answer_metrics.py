@@ -69,10 +69,11 @@ def test_vqa_accuracy_of_few_annotators_is_refused() -> None:
     ("text", "normal"),
     [
         ("Yes.", "yes"), ("two dogs", "2 dogs"), ("1,000", "1000"), ("2.5", "2.5"), ("10:30", "10:30"),
-        ("The dog, a cat & an owl!", "dog cat owl"), ("none", "0"), ("Ten", "10"), ("dont", "don't"), ("isnt", "isn't"),
+        ("The dog, a cat & an owl!", "dog cat & owl"), ("none", "0"), ("Ten", "10"), ("dont", "don't"), ("isnt", "isn't"),
         ("its", "its"), ("were", "were"), ("the dog's bowl", "dog's bowl"), ("black/white", "black white"),
         ("t-shirt", "t shirt"), ("St. John", "st john"), ("10:30 a.m.", "10:30 am"), ("1,234,567.89", "1234567.89"),
-        ("3.", "3"), ("red, blue", "red blue"), ("couldntve", "couldn't've"), ("the", ""), ("", ""), ("answer: 2", "answer 2"),
+        ("3.", "3"), ("red, blue", "red blue"), ("couldntve", "couldn't've"), ("the", ""), ("", ""), ("answer: 2", "answer: 2"),
+        ("50%", "50%"), ("a&b", "a&b"),
     ],
 )  # fmt: skip
 def test_normalisation_by_the_published_rules(text: str, normal: str) -> None:
