@@ -53,8 +53,8 @@ class HubSplit:
         if value is None:
             raise DataError(f"{name}: no image in column '{self.image_column}'")
         if isinstance(value, dict):
-            value = _read_encoded(value, name)
-        image = EncodedImage(value, name) if isinstance(value, bytes) else _to_pixels(value, name)
+            value = read_encoded_cell(value, name)
+        image = EncodedImage(value, name) if isinstance(value, bytes) else read_pixel_cell(value, name)
         return Sample(identity, image, int(self.targets[index]))
 
 
@@ -155,7 +155,7 @@ class HuggingFace:
         if missing := self.unavailable():
             raise Unavailable(missing)
         check_split(split, self.splits, self.name)
-        rows = self._load_rows(split)
+        rows = self.open_rows(split)
         where = f"{self.name}, split {split}"
         for column in (self.image_column, self.label_column):
             if column not in rows.column_names:
@@ -176,7 +176,8 @@ class HuggingFace:
             return {name: self._path / name for name in _read_split_names(listed)}
         return {"test": self._path} if (self._path / "dataset_info.json").is_file() else {}
 
-    def _load_rows(self, split: str) -> Any:
+    def open_rows(self, split: str) -> Any:
+        """Return the rows of a split, a `datasets.Dataset`. Raises Unavailable or DataError if they can't be loaded."""
         import datasets
 
         try:
@@ -251,7 +252,7 @@ def _read_split_names(listed: Path) -> list[str]:
     return names
 
 
-def _to_pixels(value: Any, name: str) -> NDArray[np.uint8]:
+def read_pixel_cell(value: Any, name: str) -> NDArray[np.uint8]:
     """Return a row's pixels as uint8. Raises DataError unless they are whole numbers from 0 to 255."""
     import numpy as np
 
@@ -275,7 +276,8 @@ def _disable_decoding(rows: Any, column: str) -> Any:
     return rows
 
 
-def _read_encoded(value: dict[str, Any], name: str) -> bytes:
+def read_encoded_cell(value: dict[str, Any], name: str) -> bytes:
+    """Return the encoded bytes of a cell that holds them or a path. Raises DataError, naming the row, without both."""
     from harness_data.scanning import read_sample_file
 
     if value.get("bytes") is not None:

@@ -19,12 +19,14 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "cifar10-c": {"root": "{files}", "corruption": "fog", "severity": 3},
     "cifar10.1": {"root": "{files}"},
     "class-subset": {"dataset": "digits", "classes": 3},
+    "coco-captions": None,  # this and other questions in tests/data/test_question_*.py
     "coop-split": {"name": "mine", "split_file": "{files}/coop.json", "images": "{files}/coop"},
     "corrupted": {"dataset": {"plugin": "imagefolder", "path": "{files}/folders"}, "corruption": "fog"},
     "digits": {},
     "domains": {"path": "{files}/domains"},
     "gaussian-mixture": {},
     "hateful-memes": None,  # in tests/fusion, with its own files
+    "hub-questions": None,
     "huggingface": {"name": "{files}/hub"},
     "imagefolder": {"path": "{files}/folders"},
     "imagenet": {"root": "{files}", "partial": True},
@@ -37,7 +39,9 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "objectnet": {"root": "{files}", "partial": True},
     "pairs": {"path": "{files}/pairs.csv"},
     "pairs-webdataset": None,  # in tests/fusion, with its own files
+    "pope": None,
     "printed-digits": {},
+    "question-file": None,
     "scene-domains": {"train": 12, "test": 12},
     "scene-pairs": {"count": 40},
     "scenes": {"per_class": 2},
@@ -45,6 +49,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "tiny-imagenet": {"root": "{files}"},
     "torchvision": {"name": "FakeData"},
     "voc2007": {"root": "{files}"},
+    "vqa": None,
     "webdataset": {"path": "{files}/shards"},
 }
 

@@ -14,6 +14,7 @@ from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference
 from harness.testing import MetricConformance
+from harness_metrics.answers import Answered
 
 # softmax of (log 3, 0) is (3/4, 1/4): two right, one wrong, all with confidence 3/4
 LOGITS = np.log([[3.0, 1.0], [1.0, 3.0], [3.0, 1.0]])
@@ -25,6 +26,21 @@ SIX = Predictions(
     ["a", "b", "c"],
 )
 GAP = 3 / 4 - 2 / 3
+
+# two yes/no questions on one image, each in two orders of its choices: the first right in one order only
+ANSWERS = Answered(
+    ids=["a", "a", "b", "b"],
+    groups=["image"] * 4,
+    prompts=[0] * 4,
+    texts=["yes", "", "no", "no"],
+    extracted=["yes", None, "no", "no"],
+    outcomes=["ok", "unparsed", "ok", "ok"],
+    references=[["yes"] * 10] * 2 + [["no"] * 10] * 2,
+    choices=[["yes", "no"], ["no", "yes"]] * 2,
+    right=[0, 1, 1, 0],
+    orders=[0, 1, 0, 1],
+    objects=[["yes"]] * 2 + [["no"]] * 2,
+)
 
 KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "top1": [(PAIRS, 2 / 3), (SIX, 1 / 3)],
@@ -44,6 +60,20 @@ KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "f1_per_class": [(PAIRS, {"cat": 2 / 3, "dog": 2 / 3})],
     # one positive is ranked above the only negative, the other ties with it
     "roc_auc": [(PAIRS, (1 + 1 / 2) / 2)],
+    "vqa-accuracy": [(ANSWERS, 3 / 4)],
+    "anls": [(ANSWERS, 3 / 4)],
+    "exact-match": [(ANSWERS, 3 / 4)],
+    "choice-accuracy": [(ANSWERS, 3 / 4)],
+    "circular-accuracy": [(ANSWERS, 1 / 2)],
+    "yes-no": [
+        (ANSWERS, {"accuracy": 3 / 4, "precision": 1, "recall": 1 / 2, "f1": 2 / 3, "yes_share": 1 / 4})
+    ],
+    "mme-score": [(ANSWERS, {"score": 125, "accuracy": 3 / 4, "accuracy_plus": 1 / 2})],
+    "answer-rates": [(ANSWERS, {"unparsed": 1 / 4, "refused": 0, "truncated": 0, "failed": 0})],
+    "chair": [(ANSWERS, {"i": 0, "s": 0})],
+    "object-coverage": [(ANSWERS, 3 / 4)],
+    # of one word each, there are n-grams of one length in four; log 2 over 2 images weighs them alike
+    "cider": [(ANSWERS, (10 / 4 + 0 + 10 / 4 + 10 / 4) / 4)],
 }
 OTHER_EVIDENCE = ("frechet", "high-quality", "kid", "map_11point", "modes", "prdc", "reverse-kl")
 
