@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from harness.contract.running import CLUSTER
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.statistics import (
@@ -24,6 +25,7 @@ from harness.statistics import (
 )
 from harness.statistics.bootstrap import RESAMPLES
 from harness.statistics.checks import Floats
+from harness.statistics.clusters import linearise_clusters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,6 +183,8 @@ def _sample_values(metric: str, record: Record, tables: SampleTables) -> tuple[l
     number = record.metrics[metric]
     if len(values) == 0 or abs(float(np.mean(values)) - number) > 1e-5 * max(1.0, abs(number)):
         return f"{metric} is not the mean of its per-sample values"
+    if CLUSTER in table.columns:
+        return linearise_clusters(values, table[CLUSTER].tolist())
     return [str(i) for i in table["id"]], values
 
 

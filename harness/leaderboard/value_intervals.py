@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.contract.declared import ask
+from harness.contract.running import CLUSTER
 from harness.leaderboard.averages import mean
 from harness.leaderboard.entries import Column, TableValue, effective_column, has_width
 from harness.leaderboard.metric_finder import FindMetric
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.parquet_columns import read_parquet
+from harness.statistics.clusters import linearise_clusters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,6 +223,8 @@ def stack_samples(
 ) -> tuple[list[str], Any] | None:
     """Return the sample ids and per-sample values S×N, or None if they are unknown or the samples differ.
 
+    Of samples in clusters, it is names and values of the clusters (`harness.statistics.linearise_clusters`).
+
     Values whose mean is not the record's number belong to another statistic, and count as unknown.
     """
     if store is None:
@@ -254,15 +258,18 @@ def _read_column(path: Path, metric: str, written: int) -> tuple[list[str], Any]
     import pyarrow as pa
 
     try:
-        table = read_parquet(path, ["id", metric])
+        table = read_parquet(path, ["id", metric, CLUSTER])
     except (pa.ArrowException, OSError):
         return None
     if not {"id", metric} <= set(table.column_names):
         return None
     try:
-        return table["id"].to_pylist(), table[metric].to_numpy().astype(np.float64)
+        values = table[metric].to_numpy().astype(np.float64)
     except (TypeError, ValueError):  # texts or lists have no mean
         return None
+    if CLUSTER in table.column_names and np.isfinite(values).all():
+        return linearise_clusters(values, table[CLUSTER].to_pylist())
+    return table["id"].to_pylist(), values
 
 
 def extend_caption(table: Table, text: str) -> None:

@@ -10,7 +10,7 @@ from harness.contract.cells import Cell
 from harness.contract.declared import ask
 from harness.contract.evidence import Metric
 from harness.contract.remarks import remarks_of
-from harness.contract.running import Job, Result
+from harness.contract.running import CLUSTER, Job, Result
 from harness.errors import HarnessError
 from harness.records.record import Record, make_blank
 
@@ -33,6 +33,7 @@ def build_record(cell: Cell, job: Job, result: Result) -> Record:
     if job.failures and not result.metrics:
         raise next(iter(job.failures.values()))
     record = make_blank(cell, result.status, result.reason)
+    clustered = _remark_clusters(job, result)
     record.metrics = _to_floats(result.metrics, "metric")
     for name in record.metrics:
         own, units = (ask(cell.protocol.object, what) for what in ("directions", "units"))
@@ -43,7 +44,7 @@ def build_record(cell: Cell, job: Job, result: Result) -> Record:
         if unit:
             record.units[name] = unit
         values = result.samples.get(name) if result.samples else None
-        if (
+        if not clustered and (
             _is_share(record.metrics[name], values)
             if values is not None
             else _is_proportion(name, metric, job.metrics, result)
@@ -58,6 +59,18 @@ def build_record(cell: Cell, job: Job, result: Result) -> Record:
     if cell.model is not None:
         job.remarks.extend(f"{cell.model.label}: {text}" for text in remarks_of(job.model))
     return record
+
+
+def _remark_clusters(job: Job, result: Result) -> bool:
+    """Return whether some samples share a cluster, and remark it: they are not independent."""
+    clusters = (result.samples or {}).get(CLUSTER)
+    if clusters is None:
+        return False
+    count, several = len(clusters), len({str(cluster) for cluster in clusters})
+    if several == count:
+        return False
+    job.remark(f"{count} samples in {several} clusters, which intervals and tests take as units")
+    return True
 
 
 def find_metric(name: str, metrics: Mapping[str, Metric], facts: Mapping[str, Any]) -> Metric | None:

@@ -18,6 +18,7 @@ from harness.statistics.bootstrap import bootstrap_interval as bootstrap_interva
 from harness.statistics.bootstrap import bootstrap_mean_interval as bootstrap_mean_interval
 from harness.statistics.bootstrap import sample_interval as sample_interval
 from harness.statistics.checks import StatisticsError as StatisticsError
+from harness.statistics.clusters import linearise_clusters as linearise_clusters
 from harness.statistics.gates import Gate as Gate
 from harness.statistics.gates import GateAnswer as GateAnswer
 from harness.statistics.gates import GateError as GateError
