@@ -44,7 +44,16 @@ class HfChat(SpeakingModel):
         batch_size: int = 8,
     ) -> None:
         super().__init__(
-            "hf-chat", model, revision, dtype, system_prompt, chat_template, temperature, seed, restriction, batch_size
+            "hf-chat",
+            model,
+            revision,
+            dtype,
+            system_prompt,
+            chat_template,
+            temperature,
+            seed,
+            restriction,
+            batch_size,
         )
 
     def _load_helpers(self) -> tuple[Any, Any]:

@@ -136,7 +136,9 @@ class SpeakingModel(ABC):
         network = self._load_network()
         self._remarks = [*self._prompts.remarks, *settle_generation(network, self._tokenizer)]
         if self.restriction == "choices" and not list_end_tokens(network):
-            raise OptionError(f"{self._where}: restriction 'choices' needs a token that ends answers, and it knows none")
+            raise OptionError(
+                f"{self._where}: restriction 'choices' needs a token that ends answers, and it knows none"
+            )
         self._network, self._device = network.to(device), device
 
     def generate(self, questions: Sequence[Question]) -> list[ModelAnswer]:
@@ -222,10 +224,10 @@ class SpeakingModel(ABC):
         inputs = self._move(self._encode(batch))
         too_long = self._find_too_long(inputs, [prompt.question.max_tokens for prompt in batch])
         if not too_long:
-            questions = [prompt.question for prompt in batch]
             return answer_batch(
-                self._network, self._tokenizer, inputs, questions, self.temperature, self.seed
-            )
+                self._network, self._tokenizer, inputs, [prompt.question for prompt in batch], self.temperature,
+                self.seed, [self._list_choices(prompt) for prompt in batch],
+            )  # fmt: skip
         rest = iter(
             self._answer(fit) if (fit := [p for n, p in enumerate(batch) if n not in too_long]) else []
         )
