@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import OptionError
-from harness_language.conversations import list_images
+from harness import DataError, OptionError
+from harness_language.conversations import Question, list_images
 from harness_transformers.pretrained import Dtype
 from harness_transformers.question_batches import Prompt
 from harness_transformers.speaking_model import Restriction, SpeakingModel, digest_settings, digest_tokenizer
@@ -109,7 +109,7 @@ class HfImageText(SpeakingModel):
         return [str(token) for token in found if token]
 
     def _encode(self, batch: Sequence[Prompt]) -> Mapping[str, Any]:
-        images = [[self._fit(part.decoded()) for part in list_images(p.question)] for p in batch]
+        images = [self._read_images(prompt.question) for prompt in batch]
         # the rule of transformers: a template that begins with the first token writes all special ones itself
         first = self._tokenizer.bos_token
         special = {"add_special_tokens": False} if first and batch[0].text.startswith(first) else {}
@@ -124,8 +124,12 @@ class HfImageText(SpeakingModel):
         )
         return found
 
-    def _fit(self, image: Image.Image) -> Image.Image:
-        return fit_pixels(image, self.min_pixels, self.max_pixels)
+    def _read_images(self, question: Question) -> list[Image.Image]:
+        try:
+            decoded = [part.decoded() for part in list_images(question)]
+        except DataError as error:
+            raise DataError(f"question '{question.id}': {error}") from error
+        return [fit_pixels(image, self.min_pixels, self.max_pixels) for image in decoded]
 
     def _digest_preparation(self) -> str:
         return digest_settings(self._processor.image_processor.to_dict(), digest_tokenizer(self._tokenizer))

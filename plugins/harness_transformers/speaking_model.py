@@ -40,7 +40,6 @@ _PENALTIES = (
 class SpeakingModel(ABC):
     """A network of transformers that answers questions and scores continuations; subclasses load and feed it."""
 
-    operational = ("batch_size",)
     sees_images = True
     max_images: int | None = None
 
@@ -71,6 +70,11 @@ class SpeakingModel(ABC):
         self._tokenizer: Any = None
         self._prompts: ChatPrompts | None = None
         self._device: Any = None
+
+    @property
+    def operational(self) -> tuple[str, ...]:
+        """Options that decide no result; a folder's files do, wherever it lies, and no revision of it is read."""
+        return ("batch_size",) if self._source.folder is None else ("batch_size", "model", "revision")
 
     @property
     def lacks(self) -> Mapping[str, str]:
@@ -145,7 +149,7 @@ class SpeakingModel(ABC):
         """Return the answers in the order of the questions; one that is too long for the model has "failed".
 
         Raises DataError, naming the question, for more images than `max_images`, an image that can't be read, and
-        a conversation that the chat template refuses or that does not fit its images.
+        a conversation that the chat template refuses or that does not fit its images; and OutOfMemory.
         """
         return run_in_batches(self._write_prompts(questions), self.batch_size, self._answer)
 

@@ -14,7 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness import DataError, OptionError, Unavailable, capabilities
+from harness import DataError, EncodedImage, OptionError, Unavailable, capabilities
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import Reference
 from harness_language.conversations import ImagePart, Question, Turn
 from harness_transformers.chat_model import HfChat
 from harness_transformers.image_text_model import HfImageText
@@ -159,6 +161,28 @@ def test_the_identity_follows_all_that_decides_and_no_path(speaker, tmp_path):
     fingerprint, identity = identify()
     assert fingerprint != here[0]
     assert identity["weights"] != here[1]["weights"]
+
+
+def test_a_cell_of_a_folder_is_known_by_its_files_wherever_they_lie(speaker, tmp_path):
+    folder = shutil.copytree(speaker("llava"), tmp_path / "moved")
+
+    def identify(plugin: str, **options: Any) -> str:
+        return Resolver().resolve("models", Reference(plugin, options), "here").identity
+
+    here = identify("hf-image-text", model=str(speaker("llava")))
+    assert identify("hf-image-text", model=str(folder), batch_size=2) == here
+    assert identify("hf-image-text", model=str(folder), max_pixels=99) != here
+    (folder / "generation_config.json").write_text("{}")
+    assert identify("hf-image-text", model=str(folder)) != here
+    assert identify("hf-chat", model="one/name") != identify("hf-chat", model="another/name")
+
+
+def test_an_image_that_can_not_be_read_names_its_question(speaker):
+    model = HfImageText(str(speaker("llava")))
+    model.load(CPU)
+    broken = ImagePart(EncodedImage(b"no image", "cat.jpg"))
+    with pytest.raises(DataError, match=r"question 'bad': cat\.jpg"):
+        model.generate([ask(picture(), "?"), ask(broken, "?", name="bad")])
 
 
 def test_options_that_make_no_sense_are_refused():
