@@ -41,7 +41,7 @@ class ContinuationScore(NamedTuple):
     greedy: bool
 
 
-@register_capability("scores continuations", choose="hf-image-text, hf-text or tiny-mllm")
+@register_capability("scores continuations", choose="hf-image-text, hf-chat or tiny-mllm")
 @runtime_checkable
 class ScoresContinuations(Protocol):
     """A model that says how likely given texts are as the beginning of its next turn.

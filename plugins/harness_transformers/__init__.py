@@ -1,1 +1,1 @@
-"""Text encoders from transformers, and an image encoder paired with a text encoder as one model."""
+"""Models of transformers: ones that answer questions about images, chat models, text encoders, and encoder pairs."""
