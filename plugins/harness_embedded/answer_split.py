@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from harness import Answers, Sample
 from harness_language.conversations import ImagePart, Turn
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -47,9 +46,9 @@ class AnswerSplit:
         self._asked = list(asked)
         self.ids: Sequence[str] = [one.id for one in asked]
         self.targets = [Answers((one.answer,), one.choices, one.choices.index(one.answer)) for one in asked]
-        self.groups = np.array([one.group for one in asked])
+        self.groups = [one.group for one in asked]
         self.questions = [one.text for one in asked]
-        self.answer_types = np.array([one.answer_type for one in asked])
+        self.answer_types = [one.answer_type for one in asked]
         self.turns = [one.turns for one in asked]
 
     def __len__(self) -> int:
