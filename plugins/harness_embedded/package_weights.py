@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness_embedded.packaged_weights import FOLDER, find_changes
+from harness_embedded.tiny_mllm import TinyMLLM
 from harness_embedded.tiny_models import TinyCLIP, TinyResNet, TinyViT
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness_embedded.tiny_models import TinyModel
+    from harness_embedded.tiny_mllm import TinyMLLM
+from harness_embedded.tiny_models import TinyModel
 
 
 def list_packaged() -> list[TinyModel]:
@@ -30,6 +32,9 @@ def list_packaged() -> list[TinyModel]:
         TinyCLIP(),
         TinyCLIP("vit", steps=400),
         TinyCLIP("vit", steps=50),
+        *(TinyMLLM(seed) for seed in range(3)),
+        TinyMLLM(carry="none"),
+        TinyMLLM(carry="all"),
     ]
 
 

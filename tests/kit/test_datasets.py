@@ -20,6 +20,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "cifar10.1": {"root": "{files}"},
     "class-subset": {"dataset": "digits", "classes": 3},
     "coco-captions": None,  # this and other questions in tests/data/test_question_*.py
+    "colour-words": {"count": 6},
     "coop-split": {"name": "mine", "split_file": "{files}/coop.json", "images": "{files}/coop"},
     "corrupted": {"dataset": {"plugin": "imagefolder", "path": "{files}/folders"}, "corruption": "fog"},
     "digits": {},
@@ -44,7 +45,9 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "printed-digits": {},
     "question-file": None,
     "scene-domains": {"train": 12, "test": 12},
+    "scene-episodes": {"count": 4},
     "scene-pairs": {"count": 40},
+    "scene-questions": {"count": 4},
     "scenes": {"per_class": 2},
     "stacked": {"dataset": "digits", "count": 40},
     "tiny-imagenet": {"root": "{files}"},
