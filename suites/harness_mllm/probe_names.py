@@ -1,0 +1,11 @@
+"""Values of the axis `probe`, known without what carries them out."""
+
+PROBE_NAMES = (
+    "none",
+    "no image",
+    "another image",
+    "images reversed",
+    "shot labels flipped",
+    "shot labels random",
+    "shot images shuffled",
+)
