@@ -1,0 +1,257 @@
+"""The protocol `answering` with models whose answers are known in advance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+import harness
+from harness import Answers, OptionError, Sample
+from harness.discovery import registry
+from harness_language.contracts import ContinuationScore
+from harness_language.conversations import ImagePart, ModelAnswer, Question, list_images
+from harness_mllm.answering_options import AnsweringOptions
+from harness_mllm.likelihood import score_choices
+from harness_mllm.questions import Item, build_question, order_choices
+
+COLOURS = ("red", "green", "blue", "grey")
+
+
+def paint(colour: int) -> np.ndarray[Any, Any]:
+    return np.full((4, 4, 3), 40 * (colour + 1), np.uint8)
+
+
+class Plates:
+    """Images of one colour; the question is which, asked twice about each image."""
+
+    splits = ("train", "test")
+    target_kind = "answers"
+
+    def load(self, split: str) -> Any:
+        return PlateSplit(split)
+
+
+class PlateSplit:
+    per_sample = ("groups",)
+
+    def __init__(self, split: str) -> None:
+        self.labels = [n % 4 for n in range(24)]
+        self.ids = [f"{split}-{n}" for n in range(24)]
+        self.groups = [f"{split}-{n // 2 * 2}" for n in range(24)]
+        self.targets = [Answers((COLOURS[c],), COLOURS, c) for c in self.labels]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, row: int) -> Sample:
+        return Sample(
+            self.ids[row], image=paint(self.labels[row]), text="Which colour?", target=self.targets[row]
+        )
+
+
+def see(image: ImagePart) -> str:
+    return COLOURS[int(np.asarray(image.decoded())[0, 0, 0]) // 40 - 1]
+
+
+class Looker:
+    """Says the colour of the last image; refuses without one."""
+
+    asked: ClassVar[list[Question]] = []
+
+    def load(self, device: Any) -> None:
+        Looker.asked = []
+
+    def generate(self, questions: Sequence[Question]) -> list[ModelAnswer]:
+        Looker.asked += questions
+        return [self.answer(question) for question in questions]
+
+    def answer(self, question: Question) -> ModelAnswer:
+        images = list_images(question)
+        return (
+            ModelAnswer(f"It is {see(images[-1])}.")
+            if images
+            else ModelAnswer("", "refused", reason="no image")
+        )
+
+    def loglikelihood(
+        self, questions: Sequence[Question], continuations: Sequence[Sequence[str]]
+    ) -> list[list[ContinuationScore]]:
+        return [
+            [
+                ContinuationScore(0.0 if text.strip() == see(list_images(q)[-1]) else -3.0, len(text), True)
+                for text in own
+            ]
+            for q, own in zip(questions, continuations, strict=True)
+        ]
+
+
+class FirstLetter(Looker):
+    """Always answers A."""
+
+    def answer(self, question: Question) -> ModelAnswer:
+        return ModelAnswer("A")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that runs a grid of the toy plugins and returns its records."""
+
+    def run(
+        protocol: dict[str, Any],
+        model: str = "looker",
+        axes: dict[str, Any] | None = None,
+        store="store",
+        **more: Any,
+    ):
+        suite = {
+            "name": "toy", "protocol": {"plugin": "answering", **protocol}, "models": [model], "datasets": ["plates"],
+            "metrics": ["choice-accuracy", "answer-rates"], "axes": axes or {}, "seeds": [0], **more,
+        }  # fmt: skip
+        return harness.run(suite, store=tmp_path / store, device="cpu").records
+
+    with (
+        registry.register_temporarily("models", "looker", Looker),
+        registry.register_temporarily("models", "first-letter", FirstLetter),
+        registry.register_temporarily("datasets", "plates", Plates),
+    ):
+        yield run
+
+
+def test_a_model_that_looks_is_right_and_falls_under_probes(run, tmp_path):
+    probes = ["none", "no image", "another image"]
+    records = {r.coordinates["probe"]: r for r in run({}, axes={"probe": probes})}
+    assert records["none"].metrics["choice-accuracy"] == 1
+    assert records["no image"].metrics["choice-accuracy"] == 0
+    assert records["no image"].metrics["answer-rates.refused"] == 1
+    assert records["another image"].metrics["choice-accuracy"] < 1
+    samples = harness.Store(tmp_path / "store").samples(records["none"].id)
+    assert samples["cluster"].nunique() == 12
+    assert set(samples["outcome"]) == {"ok"}
+    assert "24 samples in 12 clusters" in " ".join(records["none"].remarks)
+    assert "choice-accuracy" not in records["none"].binary
+
+
+def test_always_a_is_at_chance_and_nothing_in_circular_order(run):
+    (plain,) = run({"show": "letters", "prompts": ["{question}\n{choices}"]}, "first-letter")
+    assert plain.metrics["choice-accuracy"] == 0.25
+    (circular,) = run(
+        {"show": "letters", "prompts": ["{question}\n{choices}"], "circular": True}, "first-letter",
+        metrics=["choice-accuracy", "circular-accuracy"],
+    )  # fmt: skip
+    assert circular.metrics["choice-accuracy"] == 0.25
+    assert circular.metrics["circular-accuracy"] == 0
+    assert circular.cost["questions"] == 24 * 4
+    assert circular.count == 24
+
+
+def test_several_prompts_are_repeated_measures_of_one_sample(run, tmp_path):
+    (record,) = run({"prompts": ["{question}", "Say it: {question}"]})
+    samples = harness.Store(tmp_path / "store").samples(record.id)
+    assert record.count == 24
+    assert len(samples) == 48
+    assert samples["id"].nunique() == 24
+    assert set(samples["prompt"]) == {"{question}", "Say it: {question}"}
+
+
+def test_shots_come_from_another_split_and_are_the_same_for_all_questions(run):
+    run({}, axes={"shots": [3]})
+    assert len(Looker.asked) == 24
+    before = {
+        json.dumps([[str(p) for p in t.parts if isinstance(p, str)] for t in q.turns[:-1]])
+        for q in Looker.asked
+    }
+    assert len(before) == 1
+    assert all(len(list_images(q)) == 4 for q in Looker.asked)
+    for question in Looker.asked:  # each shot's answer is that of its image
+        for user, assistant in zip(question.turns[:-1:2], question.turns[1:-1:2], strict=True):
+            (image,) = [p for p in user.parts if isinstance(p, ImagePart)]
+            assert assistant.parts == (see(image),)
+
+
+def test_likelihood_gives_predictions_too(run):
+    (record,) = run({"how": "likelihood"}, metrics=["choice-accuracy", "top1"])
+    assert record.metrics["choice-accuracy"] == 1
+    assert record.metrics["top1.ranking"] == 1
+
+
+def test_answers_do_not_depend_on_how_many_are_asked_at_once(run):
+    (one,) = run({"at_once": 1})
+    (all_,) = run({"at_once": 1000}, store="another")
+    assert one.id == all_.id
+    assert one.metrics == all_.metrics
+
+
+def test_labels_become_questions_with_class_names(run):
+    (record,) = run({"how": "likelihood", "question": "What number?"}, datasets=["digits"], limit=20,
+                    models=[{"plugin": "tiny-mllm", "steps": 0}])  # fmt: skip
+    assert record.count == 20
+    assert record.notes["example"].endswith("What number?")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompts": ["Look!"]}, "has no {question}"),
+        ({"prompts": ["{question} {answer}"]}, "has '{answer}'; known"),
+        ({"prompts": ["{question"]}, "is no template"),
+        ({"prompts": ["{question}", "{question}"]}, "is there twice"),
+        ({"show": "letters"}, "has no {choices}"),
+        ({"circular": True}, "circular needs choices that are shown"),
+        ({"selection": "similar"}, "needs an embedder"),
+        ({"max_tokens": 0}, "must be at least 1"),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(OptionError, match=message.replace("{", r"\{").replace("}", r"\}")):
+        AnsweringOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"probe": ["no images"]}, "there is no probe 'no images'"),
+        ({"probe": ["shot labels flipped"]}, "changes shots, and there are none"),
+        ({"shots": [-1]}, "shots must be a whole number"),
+    ],
+)
+def test_wrong_axes_are_skipped_with_a_reason(run, axes, message):
+    (record,) = run({}, axes=axes)
+    assert record.status == "skipped"
+    assert message in record.reason
+
+
+def test_orders_turn_all_choices_through_all_places():
+    item = Item("a", "a", (), "Which?", Answers((), COLOURS, 1))
+    turned = [order_choices(item, order) for order in range(4)]
+    assert {t.target.choices[0] for t in turned} == set(COLOURS)
+    assert all(t.target.choices[t.target.right] == "green" for t in turned)
+    options = AnsweringOptions(show="letters", prompts=["{question} {choices}"])
+    question = build_question(options, turned[1], 0, 1)
+    assert question.turns[-1].parts[0] == "Which? A. green\nB. blue\nC. grey\nD. red"
+
+
+class Uniform:
+    """Gives every token the probability 1/V, V = 7; a token is a letter."""
+
+    def loglikelihood(
+        self, questions: Sequence[Question], continuations: Sequence[Sequence[str]]
+    ) -> list[list[ContinuationScore]]:
+        return [[ContinuationScore(-np.log(7) * len(t), len(t), False) for t in own] for own in continuations]
+
+
+def test_normalised_likelihoods_of_a_uniform_model():
+    question = build_question(
+        AnsweringOptions(), Item("a", "a", (ImagePart(paint(1)),), "Which?", Answers(("x",))), 0, 0
+    )
+    texts = [["a", "abc"]]
+    (summed,) = score_choices(Uniform(), [question], texts, "sum")
+    assert summed == pytest.approx([-np.log(7), -3 * np.log(7)])
+    for way in ("token", "byte"):
+        (mean,) = score_choices(Uniform(), [question], texts, way)
+        assert mean[0] == pytest.approx(mean[1])
+    (blank,) = score_choices(Uniform(), [question], texts, "blank")
+    assert blank == pytest.approx([0.0, 0.0])
