@@ -102,7 +102,7 @@ def test_fusions_are_better_than_each_modality_alone(again: dict[str, pd.DataFra
     assert (top1[["gated", "late (log-probabilities)", "cross-attention"]] > alone).all()
 
 
-@pytest.mark.parametrize("suite", ["robustness", "prompts", "peft", "gan", "fusion"])
+@pytest.mark.parametrize("suite", ["robustness", "prompts", "peft", "gan", "fusion", "training"])
 def test_published_pages_have_every_table_but_those_of_cost(suite: str) -> None:
     text = (RESULTS / f"{suite}.md").read_text(encoding="utf-8")
     titles = [

@@ -21,14 +21,14 @@ IMAGENET = 1_281_167
 
 
 @pytest.mark.parametrize(("epochs", "batch"), [(600, 1024), (100, 512)])
-def test_torchvisions_average_forgets_as_its_adjusted_decay_every_32_updates(epochs, batch):
+def test_torchvisions_average_forgets_as_its_adjusted_decay_every_32_updates(epochs: int, batch: int) -> None:
     made = TorchvisionNew(batch=batch).build_recipe(IMAGENET, epochs, None)
     alpha = (1 - 0.99998) * batch * 32 / epochs  # references/classification/train.py
     assert made.ema is not None
     assert made.ema**32 == pytest.approx(1 - alpha, rel=2e-5)
 
 
-def test_of_a_short_training_it_is_no_average_over_the_initial_weights():
+def test_of_a_short_training_it_is_no_average_over_the_initial_weights() -> None:
     made = TorchvisionNew().build_recipe(2048, 10, None)
     assert made.ema is not None
     assert made.steps == 20
@@ -40,7 +40,7 @@ def test_of_a_short_training_it_is_no_average_over_the_initial_weights():
 @pytest.mark.parametrize(
     ("recipe", "magnitude"), [(StrikesBackA1, 7), (StrikesBackA2, 7), (StrikesBackA3, 6)]
 )
-def test_randaugment_turns_as_far_as_timms(recipe, magnitude):
+def test_randaugment_turns_as_far_as_timms(recipe: type[TrainingRecipe], magnitude: int) -> None:
     from torchvision.transforms.v2 import RandAugment
 
     policy = recipe().augmentation[-1]
@@ -49,7 +49,7 @@ def test_randaugment_turns_as_far_as_timms(recipe, magnitude):
     assert torchvisions == pytest.approx(abs(auto_augment._rotate_level_to_arg(magnitude, {})[0]))
 
 
-def test_the_loss_of_a2_is_timms_binary_cross_entropy_with_its_threshold():
+def test_the_loss_of_a2_is_timms_binary_cross_entropy_with_its_threshold() -> None:
     from timm.loss import BinaryCrossEntropy
 
     recipe = StrikesBackA2()
@@ -63,7 +63,7 @@ def test_the_loss_of_a2_is_timms_binary_cross_entropy_with_its_threshold():
     assert torch.allclose(found, F.binary_cross_entropy_with_logits(logits, both))
 
 
-def test_another_loss_drops_the_recipes_threshold_and_refuses_ones_own():
+def test_another_loss_drops_the_recipes_threshold_and_refuses_ones_own() -> None:
     assert StrikesBackA2(loss="cross-entropy").threshold is None
     with pytest.raises(OptionError, match="goes with loss = 'bce' alone"):
         TrainingRecipe(threshold=0.2)
