@@ -5,12 +5,13 @@ HARNESS := $(VENV)/bin/harness
 BASE_PYTHON ?= python3
 # let Python cache bytecode, which the setup compiles: without it, every start would compile every import
 export PYTHONDONTWRITEBYTECODE :=
-SUITES := robustness prompts peft gan fusion
+QUICK := robustness prompts peft gan fusion
+SUITES := $(QUICK) training training-layers
 
 .PHONY: quickstart suites test lint types benchmark docs clean setup
 
 quickstart: $(VENV)/.ready
-	@$(HARNESS) run $(addsuffix @quick,$(SUITES)) --report results/report.html
+	@$(HARNESS) run $(addsuffix @quick,$(QUICK)) --report results/report.html
 	@echo "all of the suites, some 9 minutes on two cores: make suites"
 
 suites: $(VENV)/.ready

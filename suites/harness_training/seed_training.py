@@ -51,7 +51,7 @@ class SeedObjective:
         self.augment = build_batch_augmentation(steps, size)
         count = self.augment.numbers
         self.draws = [SampleDraws(seed, len(images.train), count) for seed in self.seeds] if count else []
-        self.loss = build_loss(method.loss, recipe.label_smoothing)
+        self.loss = build_loss(method.loss, recipe.label_smoothing, method.threshold)
         self.mix = build_mixing(recipe, images.classes) if recipe.mixup or recipe.cutmix else None
 
     def __call__(self, forward: Forward, batch: StackedBatch, step: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ from harness.planning.plan import make_plan
 from harness.planning.suite import find_suite_name, load_suite_file, parse_suite
 from harness.records.store import Store
 
-SHIPPED = ("robustness", "prompts", "peft", "gan", "fusion")
+SHIPPED = ("robustness", "prompts", "peft", "gan", "fusion", "training")
 
 FILE = """
 name = "mine"

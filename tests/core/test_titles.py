@@ -199,7 +199,7 @@ def test_a_suite_without_tables_shows_all_that_varies() -> None:
     assert without.row_names == ("method", "shots")
 
 
-@pytest.mark.parametrize("name", ["robustness", "prompts", "peft", "gan", "fusion"])
+@pytest.mark.parametrize("name", ["robustness", "prompts", "peft", "gan", "fusion", "training"])
 def test_the_axes_of_first_party_suites_are_words(name: str) -> None:
     suite = load_suite_file(name)
     axes = {axis for grid in suite.grids for axis in grid.axes}

@@ -1,4 +1,4 @@
-"""The published tables of fine-tuning, GANs and fusion: the quick editions, run again, still give them.
+"""The published tables of fine-tuning, GANs, fusion and training: the quick editions, run again, still give them.
 
 A quick edition has one or two of the whole suite's seeds, so a number must lie near the published mean over
 seeds: within its interval's width, or 10 points if that is more (another kind of CPU rounds otherwise, and
@@ -42,7 +42,7 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     """The records of each quick edition."""
     store = tmp_path_factory.mktemp("store")
     frames = {}
-    for name in ("peft", "gan", "fusion"):
+    for name in ("peft", "gan", "fusion", "training"):
         run = harness.run(f"{name}@quick", store=store, executor="inline")
         assert not run.failed
         frames[name] = run.frame()
@@ -102,7 +102,16 @@ def test_fusions_are_better_than_each_modality_alone(again: dict[str, pd.DataFra
     assert (top1[["gated", "late (log-probabilities)", "cross-attention"]] > alone).all()
 
 
-@pytest.mark.parametrize("suite", ["robustness", "prompts", "peft", "gan", "fusion"])
+def test_permuted_pixels_cost_a_cnn_more_than_an_mlp(again: dict[str, pd.DataFrame]) -> None:
+    frame = again["training"]
+    rows = frame[frame["at.images"].astype(str) == "all"]
+    top1 = rows.groupby(["at.model", "at.dataset"])["metric.top1"].mean().unstack()
+    lost = 100 * (top1["digits"] - top1["digits, pixels permuted"])
+    assert abs(lost["MLP"]) < 1.5
+    assert lost["CNN"] > lost["MLP"] + 0.5
+
+
+@pytest.mark.parametrize("suite", ["robustness", "prompts", "peft", "gan", "fusion", "training"])
 def test_published_pages_have_every_table_but_those_of_cost(suite: str) -> None:
     text = (RESULTS / f"{suite}.md").read_text(encoding="utf-8")
     titles = [

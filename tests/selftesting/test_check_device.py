@@ -261,7 +261,9 @@ def test_photographs_are_prepared_for_the_network() -> None:
 
 def test_the_parts_are_the_quick_editions_or_the_smallest_grids() -> None:
     names = [part.name for part in find_parts()]
-    assert {"robustness@quick", "peft@quick", "prompts@quick", "fusion@quick", "gan@quick"} <= set(names)
+    assert {f"{s}@quick" for s in ("robustness", "peft", "prompts", "fusion", "gan", "training")} <= set(
+        names
+    )
     assert {p.cell.seed for part in find_parts(["gan"]) for p in part.plan()} == {0}
     assert len(find_parts(["gan@quick", "fusion"])) == 2
     assert {"classification", "finetuning"} <= {part.name for part in find_parts(quick=True)}
