@@ -172,6 +172,18 @@ def _keras(size: tuple[int, int], **options: Any) -> BatchAugmentation:
     return KerasImages(**options)
 
 
+def build_random_crop(
+    size: int | tuple[int, int],
+    *,
+    scale: Sequence[float] = (0.08, 1.0),
+    ratio: Sequence[float] = (3 / 4, 4 / 3),
+    interpolation: str = "bilinear",
+) -> T.Transform:
+    """Return the transform of the step "resized-crop", which draws from torch's generator."""
+    mode = _interpolation("resized-crop", interpolation)
+    return T.RandomResizedCrop(size, tuple(scale), tuple(ratio), mode, antialias=True)
+
+
 def _resized_crop(
     size: tuple[int, int],
     *,
@@ -179,8 +191,7 @@ def _resized_crop(
     ratio: Sequence[float] = (3 / 4, 4 / 3),
     interpolation: str = "bilinear",
 ) -> BatchAugmentation:
-    mode = _interpolation("resized-crop", interpolation)
-    return _EachImage(T.RandomResizedCrop(size, tuple(scale), tuple(ratio), mode, antialias=True))
+    return _EachImage(build_random_crop(size, scale=scale, ratio=ratio, interpolation=interpolation))
 
 
 def _randaugment(

@@ -139,7 +139,7 @@ class PlateauSchedule(Schedule):
             warmup_rate=recipe.warmup_rate,
         )
         super().__init__(optimizer, _of_timm(optimizer, warm, total), per_epoch)
-        self._begin = _warm_up(recipe, total) * per_epoch
+        self._begin = count_warm_up(recipe, total) * per_epoch
         self._watched, self._plateau = options.watch, build_plateau(optimizer, options)
 
     @property
@@ -191,7 +191,7 @@ def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, per_epoch: 
         raise OptionError(f"training: schedule '{recipe.schedule}': {error}") from None
 
 
-def _warm_up(recipe: Recipe, total: int) -> int:
+def count_warm_up(recipe: Recipe, total: int) -> int:
     """Return the updates or epochs of the warm-up."""
     return round(recipe.warmup * total) if recipe.warmup < 1 else round(recipe.warmup)
 
@@ -200,7 +200,7 @@ def _inverse(optimizer: torch.optim.Optimizer, recipe: Recipe, total: int, *, de
     """Return the schedule rate / (1 + decay · t), t counted from the warm-up's end."""
     if not decay >= 0:
         raise ValueError(f"decay must be at least 0, not {decay}")
-    warm = _warm_up(recipe, total)
+    warm = count_warm_up(recipe, total)
     first = 1 / (warm + 1) if recipe.warmup_rate is None else recipe.warmup_rate / recipe.rate
 
     def share(t: int) -> float:
@@ -212,7 +212,7 @@ def _inverse(optimizer: torch.optim.Optimizer, recipe: Recipe, total: int, *, de
 def _of_timm(optimizer: torch.optim.Optimizer, recipe: Recipe, total: int) -> Any:
     import timm.scheduler
 
-    warm = _warm_up(recipe, total)
+    warm = count_warm_up(recipe, total)
     name, options = _TIMM[recipe.schedule]
     options = {**options, "warmup_t": warm, "warmup_prefix": True}
     if warm:

@@ -127,7 +127,8 @@ def train_stacked(
     files are of different ages (of other trainings) continue in a stack per age, one after the other.
 
     Return an outcome per slice, whose network is in eval(), or a DivergedSlice that holds the curve before
-    it (the weights are then of no use). Seconds per update are those of the whole stack.
+    it (the weights are then of no use). Seconds per update are a slice's share: those of the stack, divided
+    by the slices that were in it.
     Raises OptionError for what `can_stack` refuses, DataError for no samples or different numbers of them.
     """
     count = len(networks)
@@ -185,7 +186,7 @@ class _StackTraining:
         self.whole = TrainingProgress(recipe, self.stack.state, self.optimizer, scaler)
         self.whole.trained.steps = slices[0].run.trained.steps
         for position, one in enumerate(slices):
-            one.enter(self.whole, self.optimizer, position, alone)
+            one.enter(self.whole, self.optimizer, position, len(slices))
         self._unread: list[tuple[Any, float, float]] = []
 
     def _group_by_decay(self) -> list[dict[str, Any]]:

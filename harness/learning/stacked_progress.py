@@ -141,13 +141,14 @@ class Slice:
             self.ended = self.run.trained
 
     def enter(
-        self, whole: TrainingProgress, optimizer: torch.optim.Optimizer, position: int, alone: bool
+        self, whole: TrainingProgress, optimizer: torch.optim.Optimizer, position: int, sharing: int
     ) -> None:
-        """Become slice `position` of a stack, whose tensors this progress then sees."""
+        """Become slice `position` of a stack of `sharing` slices, whose tensors this progress then sees."""
         copy_into({name: tensor[position] for name, tensor in whole.ema.items()}, self.run.ema)
         self.run.state = {name: tensor[position] for name, tensor in whole.state.items()}
         self.run.ema = {name: tensor[position] for name, tensor in whole.ema.items()}
-        self._optimizer.attach(optimizer, position, alone)
+        self.run.sharing = sharing
+        self._optimizer.attach(optimizer, position, alone=sharing == 1)
 
     def leave(self) -> None:
         """Be a network of its own again, after the stack has been written back."""

@@ -81,6 +81,8 @@ class TrainingProgress:
         self.recipe, self.state, self.optimizer, self.scaler = recipe, state, optimizer, scaler
         self.schedule = schedule
         self.trained, self.stopping = TrainingOutcome(), Stopping(recipe.patience)
+        self.sharing = 1
+        """Trainings that share the time of each update."""
         self.best: dict[str, torch.Tensor] = {}
         self.ema = copy_tensors(state) if recipe.ema is not None else {}
         self._unread: list[torch.Tensor | float] = []
@@ -106,7 +108,8 @@ class TrainingProgress:
             self.trained.losses.append(loss)
             report(step, {"loss": loss, "rate": self.trained.rates[step - 1]})
         # reading waits for the device, so only the mean time of these updates is known
-        self.trained.seconds += [(time.perf_counter() - self._began) / max(len(unread), 1)] * len(unread)
+        mean = (time.perf_counter() - self._began) / max(len(unread), 1)
+        self.trained.seconds += [mean / self.sharing] * len(unread)
 
     def add_evaluation(self, found: float | Mapping[str, float], report: Report) -> None:
         """Note an evaluation; copy the weights if it is the best one and they may be restored."""

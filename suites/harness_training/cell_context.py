@@ -14,6 +14,7 @@ from harness.errors import Diverged
 from harness.learning.training_progress import TrainingOutcome
 from harness_training.cell_images import load_cell_images
 from harness_training.image_sets import ImageSet, InputScale
+from harness_training.recipe_remarks import describe_crops, describe_shortfalls
 from harness_training.recipes import TrainingRecipe
 from harness_training.seed_training import judge_logits, score_images
 from harness_training.training_options import TrainingOptions
@@ -71,13 +72,21 @@ class CellContext:
         for job in self.jobs:
             for text in self.images.remarks:
                 job.remark(text)
-        if self.method.batch > len(self.images.train):
-            self.remark(f"the batch of {self.method.batch} is all {len(self.images.train)} training images")
+        self._remark_on_recipes()
 
-    @property
-    def together(self) -> int:
-        """Return how many seeds train at once."""
-        return len(self.jobs) if self.stacks else 1
+    def _remark_on_recipes(self) -> None:
+        """Remark what is not as the recipe, or one that continues it, means it to be."""
+        method: TrainingRecipe | None = self.method
+        count, options = len(self.images.train), self.options
+        while method is not None:
+            if method.batch > count:
+                told = f"all {count} training images" if count > 1 else "the only training image"
+                self.remark(f"the batch of {method.batch} is {told}")
+            recipe = method.build_recipe(count, options.choose_epochs(method.epochs), options.steps)
+            texts = [*describe_shortfalls(recipe, count), *describe_crops(method, self.images, options.size)]
+            for text in texts:
+                self.remark(text)
+            method = method.then
 
     def describe_decisions(self, phase: Phase) -> list[Any]:
         """Return what decides a phase's training beside its recipe and seed, for its checkpoints."""

@@ -76,13 +76,15 @@ def load_cell_images(options: TrainingOptions, job: Job) -> CellImages:
     asked = job.cell.axes.get("images", "all")
     if asked != "all":
         if asked > len(rows):
-            raise DataError(f"{label}: there are {len(rows)} training images, fewer than {asked}")
+            left = "" if held_rows is None else f" (besides {len(held_rows)} held out)"
+            raise DataError(f"{label}: there are {len(rows)} training images{left}, fewer than {asked}")
         order = rank_for_draw([split.ids[row] for row in rows.tolist()], "training images", training)
         rows = np.sort(rows[order[:asked]])
-        if missing := classes - len(np.unique(targets[rows])):
-            remarks.append(
-                f"{label}: {missing} of {classes} classes are not among the {asked} training images"
-            )
+    if missing := len(np.unique(targets)) - len(np.unique(targets[rows])):
+        remarks.append(
+            f"{label}: {missing} of {classes} classes that '{training}' has are not among the {len(rows)} "
+            "images to train on"
+        )
     if not len(rows):
         raise DataError(f"{label}: there are no images to train on")
     train = ImageSet(split, rows, *keeping)

@@ -25,7 +25,8 @@ def train_greedily(
     NeurIPS 2006, for supervised stages). Returns the last part's outcome, with the steps and times of all.
     """
     stages: list[nn.Module] = cell.job.model.stages(network)
-    takes = [n for n, stage in enumerate(stages) if any(True for _ in stage.parameters())]
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    takes = [n for n, stage in enumerate(stages) if any(p.requires_grad for p in stage.parameters())]
     steps = max(1, recipe.steps // (len(takes) + 1))
     done: list[TrainingOutcome] = []
     for place in takes:
@@ -35,18 +36,24 @@ def train_greedily(
             head = _build_auxiliary_head(trunk, cell)
         whole = nn.Sequential(trunk, head)
         set_mode = train_only(whole, [stages[place], head])
-        part = replace(recipe, steps=steps)
+        part = shorten_recipe(recipe, steps)
         done.append(train_alone(cell, phase, part, whole, seed, folder / f"stage-{place}", number, set_mode))
     stage_parts = {id(p) for stage in stages for p in stage.parameters()}
     modules = [
         m for m in network.modules() if any(id(p) not in stage_parts for p in m.parameters(recurse=False))
     ]
     if modules:
-        last = replace(recipe, steps=max(1, recipe.steps - steps * len(takes)))
+        last = shorten_recipe(recipe, max(1, recipe.steps - steps * len(takes)))
         set_mode = train_only(network, modules)
         done.append(train_alone(cell, phase, last, network, seed, folder / "head", number, set_mode))
-    network.requires_grad_(True)
+    for parameter in trainable:
+        parameter.requires_grad_(True)
     return join_outcomes(done)
+
+
+def shorten_recipe(recipe: Recipe, steps: int) -> Recipe:
+    """Return a recipe of so many steps, evaluated at its end at the latest."""
+    return replace(recipe, steps=steps, evaluate_every=min(recipe.evaluate_every, steps))
 
 
 def _build_auxiliary_head(trunk: nn.Module, cell: CellContext) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 
 from harness import DataError, Split, derive_seed
 from harness.inference.images import decode
+from harness.learning.batch_augmentation import build_random_crop
 from harness.learning.draws import plan_in_order
 from harness.learning.pipeline import HeldSamples, Pipeline, SampleSource, require_sample_image
 
@@ -27,16 +28,16 @@ def draw_permutation(size: int) -> torch.Tensor:
 
 
 def build_reader(
-    size: int, grey: bool, crop: bool = False, shuffle: torch.Tensor | None = None
+    size: int, grey: bool, crop: Mapping[str, Any] | None = None, shuffle: torch.Tensor | None = None
 ) -> Callable[[Any], torch.Tensor]:
     """Return what turns a sample's image into uint8 C×size×size.
 
     The shorter side is resized to `size` (bilinear with antialiasing; an image of that size stays as it is)
-    and the centre is cropped. With `crop`, a random part of 0.08 to 1 of the area is resized instead
-    (Szegedy et al., CVPR 2015), drawn from torch's generator. `shuffle` is an order of
-    the size·size pixels to put them into.
+    and the centre is cropped. With `crop`, options of torchvision's RandomResizedCrop (maybe none), a random
+    part (by default 0.08 to 1 of the area) is resized instead, drawn from torch's generator (Szegedy et al.,
+    CVPR 2015). `shuffle` is an order of the size·size pixels to put them into.
     """
-    change: Callable[[Any], Any] = v2.RandomResizedCrop(size) if crop else _fit_square(size)
+    change: Callable[[Any], Any] = _fit_square(size) if crop is None else build_random_crop(size, **crop)
     pixels = v2.PILToTensor()
 
     def read(image: Any) -> torch.Tensor:
@@ -89,13 +90,14 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def make_source(self, seed: int, crop: bool = False) -> SampleSource:
-        """Return the source of a training's batches; `crop` (of images that are not held) draws random crops."""
+    def make_source(self, seed: int, crop: Mapping[str, Any] | None = None) -> SampleSource:
+        """Return the source of a training's batches; `crop` (of images not held) has options of random crops."""
         if self.held is not None:
             return HeldSamples(self.held, self.targets)
         return Pipeline(
             self.split, build_reader(self.size, self.grey, crop, self.shuffle), device=self.device, workers=self.workers,
-            indices=self.rows.tolist(), targets=self.targets.cpu(), seed=seed if crop else None,
+            indices=self.rows.tolist(), targets=self.targets.cpu(), 
+            seed=None if crop is None else seed,
         )  # fmt: skip
 
     def iterate(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

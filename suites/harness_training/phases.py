@@ -26,9 +26,8 @@ def build_phase_recipe(cell: CellContext, phase: Phase) -> Recipe:
     Without held-out images nothing is evaluated or chosen: the last weights count.
     """
     options, method, samples = cell.options, phase.method, len(cell.images.train)
-    epochs = options.epochs if options.epochs is not None or options.steps is not None else method.epochs
     made = method.build_recipe(
-        samples, epochs, options.steps, evaluate_epochs=options.evaluate_epochs, rate=phase.rate,
+        samples, options.choose_epochs(method.epochs), options.steps, evaluate_epochs=options.evaluate_epochs, rate=phase.rate,
         precision=cell.job.precision,
     )  # fmt: skip
     if cell.images.held_out is None:

@@ -20,15 +20,15 @@ MOST_POINTS = 300
 """Losses of single steps are thinned to about this many."""
 
 
-def build_evaluation_curve(outcome: TrainingOutcome, recipe: Recipe, samples: int, together: int) -> Columns:
+def build_evaluation_curve(outcome: TrainingOutcome, recipe: Recipe, samples: int) -> Columns:
     """Return a column per quantity and a row per evaluation on held-out images.
 
-    `step`, `epoch`, `images` (seen so far), `seconds` (of training alone, a seed's share if `together` seeds
+    `step`, `epoch`, `images` (seen so far), `seconds` (of training alone, a seed's share if several
     trained at once), `train_loss` (mean since the last evaluation, as trained: augmented, with dropout), and
     what evaluations returned (`loss`, `accuracy`, maybe `test_accuracy`).
     """
     sizes, steps = recipe.batch_sizes(samples), sorted(outcome.values)
-    seconds = np.cumsum([0.0, *outcome.seconds]) / together
+    seconds = np.cumsum([0.0, *outcome.seconds])
     found: Columns = {name: [] for name in ("step", "epoch", "images", "seconds", "train_loss")}
     last = 0
     for step in steps:
@@ -42,6 +42,22 @@ def build_evaluation_curve(outcome: TrainingOutcome, recipe: Recipe, samples: in
     for name in dict.fromkeys(key for values in outcome.values.values() for key in values if key != "score"):
         found[name] = [outcome.values[step].get(name, math.nan) for step in steps]
     return found
+
+
+def join_evaluation_curves(phases: Sequence[tuple[TrainingOutcome, Recipe]], samples: int) -> Columns:
+    """Return the evaluation curves of trainings one after the other as one, whose progress goes on."""
+    whole: Columns = {}
+    before = dict.fromkeys(("step", "epoch", "images", "seconds"), 0.0)
+    for outcome, recipe in phases:
+        for name, values in build_evaluation_curve(outcome, recipe, samples).items():
+            whole.setdefault(name, []).extend(value + before.get(name, 0.0) for value in values)
+        sizes = recipe.batch_sizes(samples)
+        epochs, rest = divmod(outcome.steps, len(sizes))
+        before["step"] += outcome.steps
+        before["epoch"] += outcome.steps / len(sizes)
+        before["images"] += epochs * sum(sizes) + sum(sizes[:rest])
+        before["seconds"] += sum(outcome.seconds)
+    return whole
 
 
 def build_training_curve(outcome: TrainingOutcome) -> Columns:

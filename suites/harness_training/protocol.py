@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -101,11 +102,15 @@ class TrainingProtocol(TrainingOptions):
         """Return why this network can't be trained by this recipe on this data set, or None."""
         if not isinstance(method, TrainingRecipe):
             return "the protocol 'training' needs a recipe: name one under `methods`, such as recipe or tv90"
+        if not _takes_shape_and_classes(model):
+            return "its build() takes no shape of images and number of classes: choose mlp, lenet5 or extractor-team"
         if training_split(dataset.splits) is None:
             return "the data set has no split 'train'"
         found = find_test_split(dataset.splits, self.split)
         if found.refusal:
             return found.refusal
+        if found.name == training_split(dataset.splits):
+            return f"split '{found.name}' is what networks train on: choose another one to test on"
         if method.greedy and not hasattr(model, "stages"):
             return "greedy training needs a network with stages, such as small-cnn or extractor-team"
         if self.devices > 1 and (method.greedy or method.train == "head"):
@@ -144,3 +149,12 @@ class TrainingProtocol(TrainingOptions):
         from harness_training.training_cell import TrainingCell
 
         return TrainingCell(self, jobs).results()
+
+
+def _takes_shape_and_classes(model: Any) -> bool:
+    """Return whether a model's `build` is that of `BuildsNetworks`: others, too, have a method of this name."""
+    try:
+        inspect.signature(model.build).bind((3, 32, 32), 2)
+    except TypeError:
+        return False
+    return True

@@ -55,7 +55,7 @@ class TrainingRecipe:
         patience: evaluations in a row without a better held-out score, after which training stops with the
             best weights; 0 disables it.
         keep_best: restore the weights of the best evaluation at the end.
-        judge: what an evaluation's score is: the accuracy, or the negative loss.
+        judge: what an evaluation's score is, and what the rate is tuned by: the accuracy, or the negative loss.
         train: train the whole network, or only its head (of a pre-trained one).
         greedy: train the network's stages one after the other, each with an auxiliary head, then the head.
         then: a second recipe, which continues from the first one's weights.
@@ -174,7 +174,8 @@ class TrainingRecipe:
                 **changes,
             }
         )
-        every = evaluate_epochs * made.batches_per_epoch(samples)
+        # a training that is shorter than the distance of evaluations is evaluated at its end
+        every = min(evaluate_epochs * made.batches_per_epoch(samples), made.steps)
         return Recipe(**{**vars(made), "evaluate_every": every})
 
 
@@ -182,7 +183,7 @@ class KerasSgd(TrainingRecipe):
     """SGD with Nesterov's momentum 0.9 and Keras' decay of 1e-6 per update, as E.T. had: lr/(1 + 1e-6·t)."""
 
     own: ClassVar = {
-        "optimizer": "sgd", "optimizer_options": {"momentum": 0.9}, "rate": 0.01,
+        "optimizer": "sgd", "optimizer_options": {"momentum": 0.9, "nesterov": True}, "rate": 0.01,
         "schedule": "inverse", "schedule_options": {"decay": 1e-6}, "epochs": 800,
     }  # fmt: skip
 

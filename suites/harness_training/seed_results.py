@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,8 +19,14 @@ from harness_training.progress_measures import (
     build_evaluation_curve,
     build_training_curve,
     find_overfit_epoch,
+    join_evaluation_curves,
     time_targets,
 )
+from harness_training.recipes import TrainingRecipe
+
+if TYPE_CHECKING:
+    from harness.learning.recipe import Recipe
+    from harness.learning.training_progress import TrainingOutcome
 
 
 def build_result(
@@ -32,7 +38,8 @@ def build_result(
         return Result({}, status="diverged", reason=str(seed.diverged), curves=curves, notes=notes)
     tested, measured = predict(cell, seed, cell.images.test), predict(cell, seed, cell.images.measured)
     # NaN tells what did not happen: a target that was never reached, no overfitting
-    curve = curves.get("evaluation", {})
+    phases = [(outcome, recipe) for outcome, recipe in _pair_phases(cell, seed) if outcome.values]
+    curve = join_evaluation_curves(phases, len(cell.images.train))
     times = {**time_targets(curve, cell.options.targets), "overfit_epoch": find_overfit_epoch(curve)}
     cost = {**measure_costs(cell, seed, tuning_seconds), **times}
     result = classification_result(job, tested, cost=cost, notes=notes, curves=curves)
@@ -55,17 +62,21 @@ def predict(cell: CellContext, seed: TrainedSeed, images: ImageSet) -> Predictio
 def build_curves(cell: CellContext, seed: TrainedSeed) -> dict[str, dict[str, list[float]]]:
     """Return the curves `training` and `evaluation` of a training's first phase, and of later ones by number."""
     found: dict[str, dict[str, list[float]]] = {}
-    samples, method, number = len(cell.images.train), cell.method, 0
-    for outcome in seed.outcomes:
-        recipe = build_phase_recipe(cell, Phase(method, method.rate, number))
+    for number, (outcome, recipe) in enumerate(_pair_phases(cell, seed)):
         mark = f"-{number + 1}" if number else ""
         found[f"training{mark}"] = build_training_curve(outcome)
         if outcome.values:
-            found[f"evaluation{mark}"] = build_evaluation_curve(outcome, recipe, samples, cell.together)
-        if method.then is None:
-            break
-        method, number = method.then, number + 1
+            found[f"evaluation{mark}"] = build_evaluation_curve(outcome, recipe, len(cell.images.train))
     return found
+
+
+def _pair_phases(cell: CellContext, seed: TrainedSeed) -> list[tuple[TrainingOutcome, Recipe]]:
+    """Return what each phase tells, with its recipe."""
+    methods: list[TrainingRecipe] = [cell.method]
+    while methods[-1].then is not None:
+        methods.append(methods[-1].then)
+    recipes = [build_phase_recipe(cell, Phase(m, m.rate, n)) for n, m in enumerate(methods)]
+    return list(zip(seed.outcomes, recipes, strict=False))  # a diverged one has fewer
 
 
 def read_choice(cell: CellContext, seed: TrainedSeed, curve: Mapping[str, list[float]]) -> dict[str, float]:
@@ -88,7 +99,7 @@ def measure_costs(cell: CellContext, seed: TrainedSeed, tuning_seconds: float) -
     """Return size, operations, time and memory of a training; times are a seed's share of those trained together."""
     size = measure_complexity(seed.network, cell.shape)
     steps, samples = sum(o.steps for o in seed.outcomes), len(cell.images.train)
-    seconds = sum(sum(o.seconds) for o in seed.outcomes) / cell.together
+    seconds = sum(sum(o.seconds) for o in seed.outcomes)
     first = build_phase_recipe(cell, Phase(cell.method, cell.method.rate, 0))
     per_step, per_epoch = seed.outcomes[0].seconds_per_step(), first.batches_per_epoch(samples)
     cost: dict[str, Any] = {
@@ -103,7 +114,7 @@ def measure_costs(cell: CellContext, seed: TrainedSeed, tuning_seconds: float) -
         "epochs": steps / per_epoch,
     }
     if per_step is not None:
-        cost["seconds_per_epoch"] = per_step / cell.together * per_epoch
+        cost["seconds_per_epoch"] = per_step * per_epoch
         cost["training_samples_per_second"] = samples / cost["seconds_per_epoch"]
     memory = estimate_training_memory(seed.network, max(o.optimizer_bytes for o in seed.outcomes))
     few = next(cell.images.test.iterate(min(len(cell.images.test), cell.job.batch_size)))[0]

@@ -19,7 +19,7 @@ from harness_training.cell_images import CellImages
 from harness_training.image_sets import ImageSet, InputScale
 from harness_training.recipes import TrainingRecipe
 from harness_training.seed_training import SeedObjective, judge_logits, score_images
-from harness_training.single_training import build_loss_of, reads_crops
+from harness_training.single_training import build_loss_of, find_read_crop
 
 
 @dataclass
@@ -87,7 +87,7 @@ def train_on_rank(rank: Rank, shared: SharedTraining) -> tuple[TrainingOutcome, 
 
     evaluates = images.held_out is not None or shared.peek
     outcome = train_distributed(
-        rank, network, images.train.make_source(shared.seed, reads_crops(shared.method, images)),
+        rank, network, images.train.make_source(shared.seed, find_read_crop(shared.method, images)),
         build_loss_of(network, objective), shared.recipe, shared.seed, folder=shared.folder,
         checkpoint_every=shared.checkpoint_every, decides=shared.decides, validate=validate if evaluates else None,
     )  # fmt: skip

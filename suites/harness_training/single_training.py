@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from harness.learning.augmentation_names import read_augmentation_step
 from harness.learning.loop import train
 from harness.learning.pipeline import Batch
 from harness.learning.recipe import Recipe
@@ -33,7 +35,7 @@ def train_alone(
     images, method, job = cell.images, phase.method, cell.jobs[number]
     objective = SeedObjective(method, recipe, images, cell.scale, cell.options.size, [seed])
     return train(
-        network, images.train.make_source(seed, reads_crops(method, images)), build_loss_of(network, objective),
+        network, images.train.make_source(seed, find_read_crop(method, images)), build_loss_of(network, objective),
         recipe, seed,
         folder=folder, checkpoint_every=cell.options.checkpoint_every, decides=cell.describe_decisions(phase),
         validate=_build_validation(cell, method, network), set_mode=set_mode,
@@ -42,9 +44,10 @@ def train_alone(
     )  # fmt: skip
 
 
-def reads_crops(method: TrainingRecipe, images: CellImages) -> bool:
-    """Return whether random crops are taken when images are read, at their full resolution."""
-    return images.train.held is None and any(map(is_crop, method.augmentation))
+def find_read_crop(method: TrainingRecipe, images: CellImages) -> dict[str, Any] | None:
+    """Return the options of the random crop that is taken when images are read, at their full resolution."""
+    crops = [step for step in method.augmentation if is_crop(step)]
+    return read_augmentation_step(crops[0])[1] if crops and images.train.held is None else None
 
 
 def build_loss_of(network: nn.Module, objective: SeedObjective) -> Callable[[Batch, int], torch.Tensor]:
@@ -79,10 +82,13 @@ def _build_validation(
 
 
 def train_only(network: nn.Module, parts: Sequence[nn.Module]) -> Callable[[], object]:
-    """Freeze a network but for some parts; return what sets those alone to train mode."""
-    network.requires_grad_(False)
-    for part in parts:
-        part.requires_grad_(True)
+    """Freeze a network but for some parts; return what sets those alone to train mode.
+
+    What was frozen before stays so, such as kernels that were learnt without labels.
+    """
+    kept = {id(p) for part in parts for p in part.parameters() if p.requires_grad}
+    for parameter in network.parameters():
+        parameter.requires_grad_(id(parameter) in kept)
 
     def set_mode() -> None:
         network.eval()

@@ -68,10 +68,11 @@ class TrainingCell(CellContext):
             raise Diverged(
                 f"training diverged at every learning rate from {candidates[0]:g} to {candidates[-1]:g}"
             )
-        chosen = select_best(trials)
+        chosen = select_best(trials) if method.judge == "accuracy" else min(trials, key=lambda t: t.loss)
         self.notes["tuning"] = {
             "trials": len(trials), "what": "learning rate", "candidates": candidates,
-            "held_out_accuracy": [trial.accuracy for trial in trials], "chosen": chosen.candidate,
+            "held_out_accuracy": [trial.accuracy for trial in trials],
+            "held_out_loss": [trial.loss for trial in trials], "judge": method.judge, "chosen": chosen.candidate,
             "chosen_on": self.images.chosen_on, "shared_by_seeds": True,
         }  # fmt: skip
         if chosen.candidate in (candidates[0], candidates[-1]):
@@ -119,12 +120,15 @@ class TrainingCell(CellContext):
     ) -> list[TrainedSeed]:
         """Train networks by the recipe and those that continue it; a diverged one stays as it is."""
         trained = [TrainedSeed(network, []) for network in networks]
+        trainable = [[p for p in network.parameters() if p.requires_grad] for network in networks]
         method: TrainingRecipe | None = self.method
         number = 0
         while method is not None:
             going = [n for n, one in enumerate(trained) if one.diverged is None]
             if not going:
                 break
+            for parameter in (p for n in going for p in trainable[n]):
+                parameter.requires_grad_(True)  # the phase before may have trained a part alone
             phase = Phase(method, rate if number == 0 else method.rate, number)
             found = train_phase(
                 self, phase, [networks[n] for n in going], [seeds[n] for n in going],

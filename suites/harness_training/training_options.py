@@ -69,6 +69,10 @@ class TrainingOptions:
             checkpoint_every,
         )
 
+    def choose_epochs(self, own: float | None) -> float | None:
+        """Return the epochs of a recipe: the protocol's, else the recipe's `own`; steps replace either."""
+        return own if self.epochs is None and self.steps is None else self.epochs
+
     @property
     def channels(self) -> int:
         """Return the channels of the images: 1 for grey ones, else 3."""

@@ -196,6 +196,27 @@ def test_each_stops_at_its_own_time_with_its_best_weights(images: Images, ema: f
         assert_same_network(stacked[n], single[n])
 
 
+def test_seconds_are_shared_by_those_that_were_in_the_stack(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each update takes a second; the first slice leaves after 8 updates, the others go on in a stack of two."""
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def objective(forward: Any, batch: StackedBatch, step: int) -> torch.Tensor:
+        clock[0] += 1
+        return entropies(forward, batch, step)
+
+    recipe = Recipe(12, 7, 0.05, "sgd", patience=2, evaluate_every=2)
+    outcomes = train_stacked(
+        make_networks(), [images.held()] * 3, objective, recipe, SEEDS, validate=scores_from(SCRIPT)
+    )
+    seconds = [outcome.seconds for outcome in outcomes]  # type: ignore[union-attr]
+    assert seconds[0] == pytest.approx([1 / 3] * 8)
+    assert seconds[1] == seconds[2] == pytest.approx([1 / 3] * 8 + [1 / 2] * 4)
+    assert sum(map(sum, seconds)) == pytest.approx(clock[0])
+
+
 def explode(number: int, at: int) -> Any:
     def objective(forward: Any, batch: StackedBatch, step: int) -> torch.Tensor:
         losses = entropies(forward, batch, step)
