@@ -137,8 +137,3 @@ def test_what_is_too_slow_for_a_training_is_remarked(changes: dict[str, Any], to
     found = describe_shortfalls(Recipe(20, batch=10, **changes), 40)
     assert len(found) == (told is not None)
     assert told is None or told in found[0]
-
-
-def test_magnitudes_of_timms_recipes_are_shares_of_ten() -> None:
-    (policy,) = [s for s in StrikesBackA3().augmentation if isinstance(s, dict)]
-    assert policy["magnitude"] / (policy["num_magnitude_bins"] - 1) == 0.6
