@@ -16,7 +16,6 @@ from harness.learning.recipe import Recipe
 from harness.learning.training_progress import TrainingOutcome
 from harness_training.progress_measures import join_evaluation_curves, time_targets
 from harness_training.recipe_remarks import describe_shortfalls
-from harness_training.recipes import StrikesBackA3
 from harness_training.single_training import train_only
 
 SUITE: dict[str, Any] = {
