@@ -136,16 +136,17 @@ class Job:
 class Result:
     """The outcome of running one cell.
 
-    `metrics`: name to number. `count`: the number of test samples behind them. `samples`: columns of
-    equal length, `id` among them, one row per test sample; samples that are not independent (questions
-    about one image) share an entry of the column `cluster`, and then intervals and tests take clusters as
-    units. `curves`: named series, each a mapping of columns. `cost`: what the protocol measured
-    (`parameters`, `trainable_parameters`, `samples_per_second`, …); the core adds wall time and peak memory.
-    `images`: uint8 arrays H×W×3 by name. `notes`: any JSON-able facts worth keeping. `status`: `ok` or
-    `diverged`. `evidence`: what the metrics were computed from, by name. It is kept if its class can be taken apart (`pack` and the class
-    method `unpack`), and then other metrics are computed from it later, without running the cell again: by the
-    protocol's `measure`, else each metric of the evidence named `x` is the number `<metric>.x`, or `<metric>`
-    if the name is empty. Only evidence that no metric decides may be returned.
+    `metrics`: name to number. `count`: the number of test samples behind them. `samples`: columns of equal
+    length, `id` among them, one row per test sample; samples that are not independent (questions about one
+    image) share an entry of the column `cluster`, and then intervals and tests take clusters as units.
+    `curves`: named series, each a mapping of columns. `cost`: what the protocol measured (`parameters`,
+    `trainable_parameters`, `samples_per_second`, …); the core adds wall time and peak memory. `images`:
+    uint8 arrays H×W×3 by name. `notes`: any JSON-able facts worth keeping. `status`: `ok` or `diverged`.
+    `evidence`: what the metrics were computed from, by name. It is kept if its class can be taken apart
+    (`pack` and the class method `unpack`), and then other metrics are computed from it later, without
+    running the cell again: by the protocol's `measure`, else each metric of the evidence named `x` is the
+    number `<metric>.x`, or `<metric>` if the name is empty. Only evidence that no metric decides may be
+    returned.
     """
 
     metrics: Mapping[str, float]
