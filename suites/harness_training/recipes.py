@@ -252,8 +252,8 @@ def _strikes_back(rate: float, decay: float, epochs: int, magnitude: int, **othe
     policy = {"name": "randaugment", "num_ops": 2, "magnitude": 3 * magnitude}
     return {
         "optimizer": "lamb", "rate": rate, "batch": 2048, "schedule": "cosine", "schedule_by": "epoch", "warmup": 5,
-        "weight_decay": decay, "loss": "bce", "augmentation": ["resized-crop", "flip", policy],
-        "cutmix": 1.0, "epochs": epochs, **others,
+        "warmup_rate": 1e-4, "schedule_options": {"lr_min": 1e-6}, "weight_decay": decay, "loss": "bce",
+        "augmentation": ["resized-crop", "flip", policy], "cutmix": 1.0, "epochs": epochs, **others,
     }  # fmt: skip
 
 
