@@ -6,6 +6,8 @@ given keeps the recipe's own value.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -148,8 +150,19 @@ class TrainingRecipe:
         return bool(kept.get("patience") or kept.get("keep_best") or watches or later)
 
     def fingerprint(self) -> str:
-        """Return the version of trainings from scratch."""
-        return "training-1"
+        """Return the version of trainings from scratch, and a digest of all that the recipe resolves to.
+
+        A named recipe that is changed in a later version is another one, and its cells run again.
+        """
+        told = [self._kept, self.rate, list(self.rates), self.batch, self.epochs, self.loss, self.threshold]
+        told += [
+            self.augmentation,
+            self.judge,
+            self.train,
+            self.greedy,
+            self.then and self.then.fingerprint(),
+        ]
+        return f"training-2 {hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]}"
 
     def build_recipe(
         self,
