@@ -18,8 +18,9 @@ from harness_embedded.speaking_prompts import SharedBatch, batch_prompts
 from harness_embedded.speaking_words import WORDS, decode_words, encode_words, split_words
 from harness_embedded.tiny_mllm import MOST_IMAGES, TinyBlind, TinyMLLM
 from harness_language.contracts import AnswersConversations, ScoresContinuations
+from harness_language.conversation_checks import draw_questions
 from harness_language.conversations import ImagePart, Question, Turn
-from harness_language.testing import ConversationConformance, draw_questions
+from harness_language.testing import ConversationConformance
 
 CPU = torch.device("cpu")
 CARRIES = ("next", "none", "all")
