@@ -33,7 +33,9 @@ def list_packaged() -> list[TinyModel]:
         TinyCLIP("vit", steps=400),
         TinyCLIP("vit", steps=50),
         TinyMLLM(),
+        TinyMLLM(seed=1),
         TinyMLLM(carry="none"),
+        TinyMLLM(carry="all"),
     ]
 
 
