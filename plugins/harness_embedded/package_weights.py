@@ -35,7 +35,6 @@ def list_packaged() -> list[TinyModel]:
         TinyMLLM(),
         TinyMLLM(seed=1),
         TinyMLLM(carry="none"),
-        TinyMLLM(carry="all"),
     ]
 
 

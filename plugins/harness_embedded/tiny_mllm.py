@@ -215,8 +215,8 @@ class TinyMLLM(_TinySpeaker):
         seed: seed of the initial weights and of all that is drawn in training.
         steps: updates of connector and decoder (64 conversations each); 0 leaves random weights.
         carry: which words hold an image besides its own token. "next": the one right after it, without which binding
-            is not learned. "none": none, plain concatenation. "all": every later word holds the last image before it,
-            which is all that it sees of images (Flamingo, NeurIPS 2022).
+            is not learned. "none": none, plain concatenation. "all": every later word holds the last image before it
+            (the rule of Flamingo, NeurIPS 2022).
     """
 
     sees_images = True
