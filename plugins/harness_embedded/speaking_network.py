@@ -98,8 +98,8 @@ class SpeakingNetwork(nn.Module):
 
     Args:
         carry: which text tokens hold an image besides its own token. "next": the one right after it. "none": none,
-            plain concatenation. "all": every later one holds the last image before it, and the image's own place
-            nothing (each text sees only the image before it, as in Flamingo, NeurIPS 2022).
+            plain concatenation. "all": every later one holds the last image before it (the rule of Flamingo,
+            NeurIPS 2022, whose texts see only that one).
     """
 
     def __init__(self, carry: Carry = "next") -> None:
@@ -176,7 +176,7 @@ def place_images(ids: list[int], images: list[int], carry: Carry) -> tuple[list[
     for token in ids:
         if token == IMAGE:
             last = next(shown)
-            own.append(-1 if carry == "all" else last)
+            own.append(last)
             held.append(-1)
         else:
             own.append(-1)

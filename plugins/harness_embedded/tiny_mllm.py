@@ -206,15 +206,17 @@ class TinyMLLM(_TinySpeaker):
     """A frozen convolutional encoder, a linear connector (one token an image) and a causal decoder of three layers.
 
     It learns from drawn scenes: half of its conversations are episodes that bind made-up words to images, half
-    questions about shape, colour, existence, and written words. It never sees triangles, arrows and fish, nor green,
-    pink and grey objects: data sets may hold these out. A made-up word must stand right after its image.
+    questions about shape, colour, existence, and written words. The decoder is shown no triangle, arrow or fish, and
+    nothing green, pink or grey, and the encoder learns no names for them: data sets may hold these out. A made-up word
+    must stand right after its image, and a conversation with its answer has at most 320 tokens. Whether something is
+    there it answers near chance: 800 updates are too few to learn that.
 
     Args:
         seed: seed of the initial weights and of all that is drawn in training.
         steps: updates of connector and decoder (64 conversations each); 0 leaves random weights.
         carry: which words hold an image besides its own token. "next": the one right after it, without which binding
-            is not learned. "none": none, plain concatenation. "all": every later word holds the last image before it,
-            which is all that it sees of images (Flamingo, NeurIPS 2022).
+            is not learned. "none": none, plain concatenation. "all": every later word holds the last image before it
+            (the rule of Flamingo, NeurIPS 2022).
     """
 
     sees_images = True
