@@ -27,20 +27,43 @@ def build_evaluation_curve(outcome: TrainingOutcome, recipe: Recipe, samples: in
     trained at once), `train_loss` (mean since the last evaluation, as trained: augmented, with dropout), and
     what evaluations returned (`loss`, `accuracy`, maybe `test_accuracy`).
     """
-    sizes, steps = recipe.batch_sizes(samples), sorted(outcome.values)
-    seconds = np.cumsum([0.0, *outcome.seconds]) / together
+    steps = sorted(outcome.values)
     found: Columns = {name: [] for name in ("step", "epoch", "images", "seconds", "train_loss")}
     last = 0
     for step in steps:
-        epochs, rest = divmod(step, len(sizes))
-        found["step"].append(float(step))
-        found["epoch"].append(step / len(sizes))
-        found["images"].append(float(epochs * sum(sizes) + sum(sizes[:rest])))
-        found["seconds"].append(float(seconds[min(step, len(seconds) - 1)]))
+        for name, value in measure_extent(outcome, recipe, samples, together, step).items():
+            found[name].append(value)
         found["train_loss"].append(float(np.mean(outcome.losses[last:step])))
         last = step
     for name in dict.fromkeys(key for values in outcome.values.values() for key in values if key != "score"):
         found[name] = [outcome.values[step].get(name, math.nan) for step in steps]
+    return found
+
+
+def measure_extent(
+    outcome: TrainingOutcome, recipe: Recipe, samples: int, together: int, steps: int
+) -> dict[str, float]:
+    """Return the steps, epochs, images and seconds (a seed's share of `together`) of a training's first steps."""
+    sizes = recipe.batch_sizes(samples)
+    epochs, rest = divmod(steps, len(sizes))
+    return {
+        "step": float(steps),
+        "epoch": steps / len(sizes),
+        "images": float(epochs * sum(sizes) + sum(sizes[:rest])),
+        "seconds": sum(outcome.seconds[:steps]) / together,
+    }
+
+
+def join_curves(
+    curves: Sequence[Mapping[str, Sequence[float]]], extents: Sequence[Mapping[str, float]]
+) -> Columns:
+    """Return the evaluations of trainings one after the other as one curve, from the extent of each training."""
+    found: Columns = {}
+    start: dict[str, float] = {}
+    for curve, extent in zip(curves, extents, strict=True):
+        for name, column in curve.items():
+            found.setdefault(name, []).extend(value + start.get(name, 0.0) for value in column)
+        start = {name: start.get(name, 0.0) + value for name, value in extent.items()}
     return found
 
 
