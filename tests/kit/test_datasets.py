@@ -22,6 +22,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "coop-split": {"name": "mine", "split_file": "{files}/coop.json", "images": "{files}/coop"},
     "corrupted": {"dataset": {"plugin": "imagefolder", "path": "{files}/folders"}, "corruption": "fog"},
     "digits": {},
+    "dots": {},
     "domains": {"path": "{files}/domains"},
     "gaussian-mixture": {},
     "hateful-memes": None,  # in tests/fusion, with its own files
