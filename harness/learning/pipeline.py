@@ -92,6 +92,19 @@ def require_sample_image(sample: Sample) -> Any:
     return sample.image
 
 
+def take_sample(split: Split, row: int) -> Sample:
+    """Return a sample of a split. Raises DataError naming the one that can't be read."""
+    try:
+        return split[row]
+    except (DataError, OSError) as error:
+        raise name_sample(error, split.ids[row]) from error
+
+
+def name_sample(error: Exception, name: str) -> DataError:
+    """Return an error as one that names its sample: what is read lazily may not know its name."""
+    return DataError(str(error) if name in str(error) else f"sample '{name}': {error}")
+
+
 class Pipeline:
     """The samples of a split, prepared ahead of their use in batches on a device.
 
@@ -203,7 +216,7 @@ class Pipeline:
         if self.seed is not None:
             return [self._prepare_seeded(row, epoch) for row in rows.tolist()]
         split = self.split_of(epoch)
-        samples = [split[self.indices[row]] for row in rows.tolist()]
+        samples = [take_sample(split, self.indices[row]) for row in rows.tolist()]
         if hasattr(self.prepare, "many"):
             try:
                 return list(self.prepare.many([self.take(sample) for sample in samples]))
@@ -215,15 +228,14 @@ class Pipeline:
         from harness.learning.randomness import drawing_from
 
         with drawing_from(derive_seed("sample", self.seed, epoch, row)):
-            return self._prepare_one(self.split_of(epoch)[self.indices[row]])
+            return self._prepare_one(take_sample(self.split_of(epoch), self.indices[row]))
 
     def _prepare_one(self, sample: Sample) -> Any:
         taken = self.take(sample)
         try:
             return self.prepare(taken)
-        except (DataError, OSError) as error:  # a lazily read image may not know its name
-            named = str(error) if sample.id in str(error) else f"sample '{sample.id}': {error}"
-            raise DataError(named) from error
+        except (DataError, OSError) as error:
+            raise name_sample(error, sample.id) from error
 
 
 class _Copies:

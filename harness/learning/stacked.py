@@ -25,8 +25,8 @@ from harness.learning.pipeline import Batch, HeldSamples, SampleSource
 from harness.learning.randomness import seed_step
 from harness.learning.recipe import Recipe
 from harness.learning.stacked_forward import StackedNetworks, describe_difference
-from harness.learning.stacked_progress import DivergedSlice, Slice, combine_optimizer_states, resume_together
-from harness.learning.training_progress import TrainingOutcome, TrainingProgress
+from harness.learning.stacked_progress import Slice, combine_optimizer_states, resume_together
+from harness.learning.training_progress import DivergedTraining, TrainingOutcome, TrainingProgress
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def train_stacked(
     written before any old file is replaced, so that a killed training continues bit for bit. Slices whose
     files are of different ages (of other trainings) continue in a stack per age, one after the other.
 
-    Return an outcome per slice, whose network is in eval(), or a DivergedSlice that holds the curve before
+    Return an outcome per slice, whose network is in eval(), or a DivergedTraining that holds the curve before
     it (the weights are then of no use). Seconds per update are a slice's share: those of the stack, divided
     by the slices that were in it.
     Raises OptionError for what `can_stack` refuses, DataError for no samples or different numbers of them.
@@ -292,8 +292,8 @@ class _StackTraining:
                 one.run.add(loss, rate, began)
             try:
                 one.run.read(lambda step, values, number=one.number: self.report(number, step, values))  # type: ignore[misc]
-            except Diverged as error:
-                one.ended = DivergedSlice(str(error), one.run.trained)
+            except DivergedTraining as error:
+                one.ended = error
                 diverged.append(one)
         return diverged
 

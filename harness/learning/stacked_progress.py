@@ -15,17 +15,7 @@ from harness.learning.checkpoints import copy_into, read_checkpoint_tree, save_c
 from harness.learning.loop import CHECKPOINT, digest_training
 from harness.learning.pipeline import SampleSource
 from harness.learning.recipe import Recipe
-from harness.learning.training_progress import TrainingOutcome, TrainingProgress
-
-
-class DivergedSlice(Diverged):
-    """A slice whose loss was not finite; `trained` is its outcome up to there."""
-
-    def __init__(self, message: str, trained: TrainingOutcome) -> None:
-        super().__init__(message)
-        trained.steps = len(trained.losses)
-        trained.rates = trained.rates[: trained.steps]
-        self.trained = trained
+from harness.learning.training_progress import DivergedTraining, TrainingOutcome, TrainingProgress
 
 
 class _SliceOfOptimizer:
@@ -136,7 +126,7 @@ class Slice:
         """Continue from a file."""
         kept = read_checkpoint_tree(path)
         if "diverged" in kept:
-            self.ended = DivergedSlice(kept["diverged"], TrainingOutcome(**kept["trained"]))
+            self.ended = DivergedTraining(kept["diverged"], TrainingOutcome(**kept["trained"]))
         elif self.run.restore(path, self.digest):
             self.ended = self.run.trained
 
@@ -160,7 +150,7 @@ class Slice:
         if self.folder is None:
             return None
         path, new = self._paths()
-        if isinstance(self.ended, DivergedSlice):
+        if isinstance(self.ended, DivergedTraining):
             told = {"digest": self._digest_diverged, "finished": True, "diverged": str(self.ended)}
             save_checkpoint_tree(new, {**told, "trained": asdict(self.ended.trained)})
         else:

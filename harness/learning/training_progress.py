@@ -67,6 +67,19 @@ class TrainingOutcome:
         return columns
 
 
+class DivergedTraining(Diverged):
+    """The end of a training by a loss that is not finite; `trained` is its outcome up to there."""
+
+    def __init__(self, message: str, trained: TrainingOutcome) -> None:
+        super().__init__(message)
+        trained.steps = len(trained.losses)
+        trained.rates = trained.rates[: trained.steps]
+        self.trained = trained
+
+    def __reduce__(self) -> tuple[type[DivergedTraining], tuple[str, TrainingOutcome]]:
+        return type(self), (str(self), self.trained)
+
+
 class TrainingProgress:
     """The progress of a training, and everything needed to continue it."""
 
@@ -104,7 +117,9 @@ class TrainingProgress:
         first = self.trained.steps - len(unread)
         for step, loss in enumerate(map(float, unread), start=first + 1):
             if not math.isfinite(loss):
-                raise Diverged(f"the loss is {loss} at step {step} of {self.recipe.steps}")
+                raise DivergedTraining(
+                    f"the loss is {loss} at step {step} of {self.recipe.steps}", self.trained
+                )
             self.trained.losses.append(loss)
             report(step, {"loss": loss, "rate": self.trained.rates[step - 1]})
         # reading waits for the device, so only the mean time of these updates is known

@@ -52,22 +52,25 @@ def load_cell_images(options: TrainingOptions, job: Job) -> CellImages:
     tested, training = find_test_split(names, options.split), training_split(names)
     if tested.name is None or training is None:
         raise DataError(f"{label}: {tested.refusal or 'it has no split for training'}")
-    split, test = job.splits(training), job.splits(tested.name)
-    for one in (split, test):
+    validating = validation_split(names, tested.name)
+    parts = {name: job.splits(name) for name in (training, tested.name, validating) if name is not None}
+    split, test = parts[training], parts[tested.name]
+    remarks: list[str] = []
+    for name, one in parts.items():
+        if not len(one.ids):
+            raise DataError(f"{label}, split '{name}': there are no images")
         require_labels(one.targets, label)
-    remarks = list(check_same_classes(split, test, label))
+        remarks += [text for text in check_same_classes(split, one, label) if text not in remarks]
     class_names, targets = list(getattr(split, "class_names", None) or ()), np.asarray(split.targets)
     classes = len(class_names) or int(targets.max(initial=-1)) + 1
-    for name, one in ((training, split), (tested.name, test)):
+    for name, one in parts.items():
         remarks += _check_targets(one, classes, class_names, f"{label}, split '{name}'")
     shuffle = draw_permutation(options.size) if options.shuffle_pixels else None
     keeping = (options.size, options.grey, job.device, job.workers, options.hold, shuffle)
     rows, held_rows, chosen_on = np.arange(len(targets)), None, "nothing"
     held_out: ImageSet | None = None
-    validating = validation_split(names, tested.name)
     if validating is not None:
-        held_split = job.splits(validating)
-        check_same_classes(split, held_split, label)
+        held_split = parts[validating]
         held_out = ImageSet(held_split, np.arange(len(held_split.ids)), *keeping)
         chosen_on = f"the split '{validating}' ({len(held_out)} images)"
     elif options.holdout:

@@ -13,7 +13,7 @@ from harness import derive_seed
 from harness.learning.recipe import Recipe
 from harness.learning.training_progress import TrainingOutcome
 from harness_training.cell_context import CellContext, Phase
-from harness_training.single_training import train_alone, train_only
+from harness_training.single_training import list_trainable, train_alone, train_only, unfreeze
 
 
 def train_greedily(
@@ -21,15 +21,17 @@ def train_greedily(
 ) -> TrainingOutcome:
     """Train stage after stage, each under an auxiliary linear head, then the network's own head.
 
-    The steps are divided evenly. Earlier stages stay as they are, normalisation included (Bengio et al.,
-    NeurIPS 2006, for supervised stages). Returns the last part's outcome, with the steps and times of all.
+    The steps are divided evenly over stages that are not frozen. Earlier stages stay as they are,
+    normalisation included (Bengio et al., NeurIPS 2006, for supervised stages). Returns the last part's
+    outcome, with the steps and times of all.
     """
     stages: list[nn.Module] = cell.job.model.stages(network)
-    trainable = [p for p in network.parameters() if p.requires_grad]
-    takes = [n for n, stage in enumerate(stages) if any(p.requires_grad for p in stage.parameters())]
+    takes = [n for n, stage in enumerate(stages) if list_trainable(stage)]
+    trainable = list_trainable(network)
     steps = max(1, recipe.steps // (len(takes) + 1))
     done: list[TrainingOutcome] = []
     for place in takes:
+        unfreeze(trainable)
         trunk = nn.Sequential(*stages[: place + 1])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("auxiliary head", seed, place))
@@ -42,12 +44,12 @@ def train_greedily(
     modules = [
         m for m in network.modules() if any(id(p) not in stage_parts for p in m.parameters(recurse=False))
     ]
+    unfreeze(trainable)
     if modules:
         last = shorten_recipe(recipe, max(1, recipe.steps - steps * len(takes)))
         set_mode = train_only(network, modules)
         done.append(train_alone(cell, phase, last, network, seed, folder / "head", number, set_mode))
-    for parameter in trainable:
-        parameter.requires_grad_(True)
+    unfreeze(trainable)
     return join_outcomes(done)
 
 

@@ -15,7 +15,14 @@ from harness import DataError, Split, derive_seed
 from harness.inference.images import decode
 from harness.learning.batch_augmentation import build_random_crop
 from harness.learning.draws import plan_in_order
-from harness.learning.pipeline import HeldSamples, Pipeline, SampleSource, require_sample_image
+from harness.learning.pipeline import (
+    HeldSamples,
+    Pipeline,
+    SampleSource,
+    name_sample,
+    require_sample_image,
+    take_sample,
+)
 
 HELD_BYTES = 2**31
 """Largest size of decoded images to hold, of one split."""
@@ -130,12 +137,11 @@ class ImageSet:
         read = build_reader(self.size, self.grey, shuffle=self.shuffle)
 
         def one(row: int) -> torch.Tensor:
-            sample = self.split[row]
+            sample = take_sample(self.split, row)
             try:
                 return read(require_sample_image(sample))
-            except (DataError, OSError) as error:  # a lazily read image may not know its name
-                named = str(error) if sample.id in str(error) else f"sample '{sample.id}': {error}"
-                raise DataError(named) from error
+            except (DataError, OSError) as error:
+                raise name_sample(error, sample.id) from error
 
         held = torch.empty((len(self.rows), 1 if self.grey else 3, self.size, self.size), dtype=torch.uint8)
         with ThreadPoolExecutor(max(1, workers)) as pool:

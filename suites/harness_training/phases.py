@@ -41,13 +41,14 @@ def train_phase(
     networks: Sequence[nn.Module],
     seeds: Sequence[int],
     folders: Sequence[Path],
+    numbers: Sequence[int],
 ) -> list[TrainingOutcome | Diverged]:
-    """Train networks in place; return what each training tells, or why it diverged."""
+    """Train networks in place, each for the cell's job of its number; return what each tells, or why it diverged."""
     recipe = build_phase_recipe(cell, phase)
     if cell.stacks and len(networks) > 1:
-        return train_together(cell, phase, recipe, networks, seeds, folders)
+        return train_together(cell, phase, recipe, networks, seeds, folders, numbers)
     found: list[TrainingOutcome | Diverged] = []
-    for number, (network, seed, folder) in enumerate(zip(networks, seeds, folders, strict=True)):
+    for network, seed, folder, number in zip(networks, seeds, folders, numbers, strict=True):
         try:
             if phase.method.greedy:
                 found.append(train_greedily(cell, phase, recipe, network, seed, folder, number))

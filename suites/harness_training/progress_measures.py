@@ -27,16 +27,12 @@ def build_evaluation_curve(outcome: TrainingOutcome, recipe: Recipe, samples: in
     trained at once), `train_loss` (mean since the last evaluation, as trained: augmented, with dropout), and
     what evaluations returned (`loss`, `accuracy`, maybe `test_accuracy`).
     """
-    sizes, steps = recipe.batch_sizes(samples), sorted(outcome.values)
-    seconds = np.cumsum([0.0, *outcome.seconds])
+    steps = sorted(outcome.values)
     found: Columns = {name: [] for name in ("step", "epoch", "images", "seconds", "train_loss")}
     last = 0
     for step in steps:
-        epochs, rest = divmod(step, len(sizes))
-        found["step"].append(float(step))
-        found["epoch"].append(step / len(sizes))
-        found["images"].append(float(epochs * sum(sizes) + sum(sizes[:rest])))
-        found["seconds"].append(float(seconds[min(step, len(seconds) - 1)]))
+        for name, value in measure_extent(outcome, recipe, samples, step).items():
+            found[name].append(value)
         found["train_loss"].append(float(np.mean(outcome.losses[last:step])))
         last = step
     for name in dict.fromkeys(key for values in outcome.values.values() for key in values if key != "score"):
@@ -44,20 +40,28 @@ def build_evaluation_curve(outcome: TrainingOutcome, recipe: Recipe, samples: in
     return found
 
 
+def measure_extent(outcome: TrainingOutcome, recipe: Recipe, samples: int, steps: int) -> dict[str, float]:
+    """Return the steps, epochs, images and seconds of a training's first steps."""
+    sizes = recipe.batch_sizes(samples)
+    epochs, rest = divmod(steps, len(sizes))
+    return {
+        "step": float(steps),
+        "epoch": steps / len(sizes),
+        "images": float(epochs * sum(sizes) + sum(sizes[:rest])),
+        "seconds": sum(outcome.seconds[:steps]),
+    }
+
+
 def join_evaluation_curves(phases: Sequence[tuple[TrainingOutcome, Recipe]], samples: int) -> Columns:
-    """Return the evaluation curves of trainings one after the other as one, whose progress goes on."""
-    whole: Columns = {}
-    before = dict.fromkeys(("step", "epoch", "images", "seconds"), 0.0)
+    """Return the evaluations of trainings one after the other as one curve, whose progress goes on."""
+    found: Columns = {}
+    start: dict[str, float] = {}
     for outcome, recipe in phases:
-        for name, values in build_evaluation_curve(outcome, recipe, samples).items():
-            whole.setdefault(name, []).extend(value + before.get(name, 0.0) for value in values)
-        sizes = recipe.batch_sizes(samples)
-        epochs, rest = divmod(outcome.steps, len(sizes))
-        before["step"] += outcome.steps
-        before["epoch"] += outcome.steps / len(sizes)
-        before["images"] += epochs * sum(sizes) + sum(sizes[:rest])
-        before["seconds"] += sum(outcome.seconds)
-    return whole
+        for name, column in build_evaluation_curve(outcome, recipe, samples).items():
+            found.setdefault(name, []).extend(value + start.get(name, 0.0) for value in column)
+        extent = measure_extent(outcome, recipe, samples, outcome.steps)
+        start = {name: start.get(name, 0.0) + value for name, value in extent.items()}
+    return found
 
 
 def build_training_curve(outcome: TrainingOutcome) -> Columns:

@@ -11,6 +11,8 @@ import numpy as np
 from harness import Job, Predictions, Result
 from harness.inference.evaluate import classification_result, measure_evidence
 from harness.learning.costs import estimate_training_memory, measure_inference_rate, read_peak_memory
+from harness.learning.recipe import Recipe
+from harness.learning.training_progress import TrainingOutcome
 from harness_networks.complexity import measure_complexity
 from harness_training.cell_context import CellContext, Phase, TrainedSeed
 from harness_training.image_sets import ImageSet
@@ -38,8 +40,7 @@ def build_result(
         return Result({}, status="diverged", reason=str(seed.diverged), curves=curves, notes=notes)
     tested, measured = predict(cell, seed, cell.images.test), predict(cell, seed, cell.images.measured)
     # NaN tells what did not happen: a target that was never reached, no overfitting
-    phases = [(outcome, recipe) for outcome, recipe in _pair_phases(cell, seed) if outcome.values]
-    curve = join_evaluation_curves(phases, len(cell.images.train))
+    curve = join_evaluation_curves(list_phases(cell, seed), len(cell.images.train))
     times = {**time_targets(curve, cell.options.targets), "overfit_epoch": find_overfit_epoch(curve)}
     cost = {**measure_costs(cell, seed, tuning_seconds), **times}
     result = classification_result(job, tested, cost=cost, notes=notes, curves=curves)
@@ -59,24 +60,26 @@ def predict(cell: CellContext, seed: TrainedSeed, images: ImageSet) -> Predictio
     return Predictions(logits.numpy(), labels.numpy(), images.ids, cell.images.class_names)
 
 
+def list_phases(cell: CellContext, seed: TrainedSeed) -> list[tuple[TrainingOutcome, Recipe]]:
+    """Return what each phase of a training tells, with its recipe."""
+    found: list[tuple[TrainingOutcome, Recipe]] = []
+    method: TrainingRecipe | None = cell.method
+    for number, outcome in enumerate(seed.outcomes):
+        assert method is not None
+        found.append((outcome, build_phase_recipe(cell, Phase(method, method.rate, number))))
+        method = method.then
+    return found
+
+
 def build_curves(cell: CellContext, seed: TrainedSeed) -> dict[str, dict[str, list[float]]]:
     """Return the curves `training` and `evaluation` of a training's first phase, and of later ones by number."""
     found: dict[str, dict[str, list[float]]] = {}
-    for number, (outcome, recipe) in enumerate(_pair_phases(cell, seed)):
+    for number, (outcome, recipe) in enumerate(list_phases(cell, seed)):
         mark = f"-{number + 1}" if number else ""
         found[f"training{mark}"] = build_training_curve(outcome)
         if outcome.values:
             found[f"evaluation{mark}"] = build_evaluation_curve(outcome, recipe, len(cell.images.train))
     return found
-
-
-def _pair_phases(cell: CellContext, seed: TrainedSeed) -> list[tuple[TrainingOutcome, Recipe]]:
-    """Return what each phase tells, with its recipe."""
-    methods: list[TrainingRecipe] = [cell.method]
-    while methods[-1].then is not None:
-        methods.append(methods[-1].then)
-    recipes = [build_phase_recipe(cell, Phase(m, m.rate, n)) for n, m in enumerate(methods)]
-    return list(zip(seed.outcomes, recipes, strict=False))  # a diverged one has fewer
 
 
 def read_choice(cell: CellContext, seed: TrainedSeed, curve: Mapping[str, list[float]]) -> dict[str, float]:

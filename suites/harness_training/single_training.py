@@ -82,13 +82,10 @@ def _build_validation(
 
 
 def train_only(network: nn.Module, parts: Sequence[nn.Module]) -> Callable[[], object]:
-    """Freeze a network but for some parts; return what sets those alone to train mode.
-
-    What was frozen before stays so, such as kernels that were learnt without labels.
-    """
-    kept = {id(p) for part in parts for p in part.parameters() if p.requires_grad}
+    """Freeze a network but for what is trainable of some parts; return what sets those alone to train mode."""
+    trained = {id(p) for part in parts for p in part.parameters() if p.requires_grad}
     for parameter in network.parameters():
-        parameter.requires_grad_(id(parameter) in kept)
+        parameter.requires_grad_(id(parameter) in trained)
 
     def set_mode() -> None:
         network.eval()
@@ -96,3 +93,14 @@ def train_only(network: nn.Module, parts: Sequence[nn.Module]) -> Callable[[], o
             part.train()
 
     return set_mode
+
+
+def list_trainable(network: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that are not frozen."""
+    return [p for p in network.parameters() if p.requires_grad]
+
+
+def unfreeze(parameters: Sequence[nn.Parameter]) -> None:
+    """Make parameters trainable again, after a training of a part of the network."""
+    for parameter in parameters:
+        parameter.requires_grad_(True)

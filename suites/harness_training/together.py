@@ -21,8 +21,8 @@ TRIED = 4
 """Images on which networks are tried out together."""
 
 
-def explain_alone(cell: CellContext, recipe: Recipe, networks: Sequence[nn.Module]) -> str | None:
-    """Return why seeds of a cell can't train at once, or None if they can."""
+def explain_alone(cell: CellContext, recipes: Sequence[Recipe], networks: Sequence[nn.Module]) -> str | None:
+    """Return why seeds of a cell can't train at once by the recipes of all phases, or None if they can."""
     method: TrainingRecipe | None = cell.method
     while method is not None:
         if method.greedy or method.train == "head":
@@ -30,8 +30,8 @@ def explain_alone(cell: CellContext, recipe: Recipe, networks: Sequence[nn.Modul
         method = method.then
     if cell.images.train.held is None:
         return "the images are not held in memory"
-    few = next(cell.images.measured.iterate(TRIED))[0]
-    return can_stack(networks, recipe, cell.scale(few.float() / 255))
+    few = cell.scale(next(cell.images.measured.iterate(TRIED))[0].float() / 255)
+    return next((why for recipe in recipes if (why := can_stack(networks, recipe, few))), None)
 
 
 def train_together(
@@ -41,8 +41,12 @@ def train_together(
     networks: Sequence[nn.Module],
     seeds: Sequence[int],
     folders: Sequence[Path],
+    numbers: Sequence[int],
 ) -> list[TrainingOutcome | Diverged]:
-    """Train networks at once, in place; return what each training tells, or why it diverged."""
+    """Train networks at once, in place, each for the cell's job of its number.
+
+    Return what each training tells, or why it diverged.
+    """
     objective = SeedObjective(phase.method, recipe, cell.images, cell.scale, cell.options.size, seeds)
     source = cell.images.train.make_source(seeds[0])
 
@@ -57,7 +61,7 @@ def train_together(
 
     def report(number: int, step: int, values: dict[str, float]) -> None:
         if step % 10 == 0:
-            cell.jobs[number].report("training", step, values)
+            cell.jobs[numbers[number]].report("training", step, values)
 
     def advance(done: int, total: int) -> None:
         for job in cell.jobs:

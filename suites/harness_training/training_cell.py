@@ -14,12 +14,13 @@ from torch import nn
 from harness import HarnessError, Result, derive_seed
 from harness.errors import Diverged
 from harness.learning.costs import reset_peak_memory
-from harness.learning.stacked_progress import DivergedSlice
+from harness.learning.training_progress import DivergedTraining
 from harness.learning.trials import TuningTrial, run_trials, select_best, spread_rates
 from harness_training.cell_context import CellContext, Phase, TrainedSeed
 from harness_training.phases import build_phase_recipe, train_phase
 from harness_training.recipes import TrainingRecipe
 from harness_training.seed_results import build_result
+from harness_training.single_training import list_trainable, unfreeze
 from harness_training.together import explain_alone
 
 if TYPE_CHECKING:
@@ -108,8 +109,9 @@ class TrainingCell(CellContext):
         networks = [self.build_network(job.cell.seed) for job in self.jobs]
         seeds = [derive_seed("training", job.cell.seed) for job in self.jobs]
         if len(networks) > 1:
-            recipe = build_phase_recipe(self, Phase(self.method, rate, 0))
-            reason = explain_alone(self, recipe, networks)
+            phases = enumerate(self._list_methods())
+            recipes = [build_phase_recipe(self, Phase(method, rate, n)) for n, method in phases]
+            reason = explain_alone(self, recipes, networks)
             self.stacks = reason is None
             self.notes["seeds_together"] = len(networks) if self.stacks else f"1: {reason}"
         reset_peak_memory(self.job.device)
@@ -120,26 +122,30 @@ class TrainingCell(CellContext):
     ) -> list[TrainedSeed]:
         """Train networks by the recipe and those that continue it; a diverged one stays as it is."""
         trained = [TrainedSeed(network, []) for network in networks]
-        trainable = [[p for p in network.parameters() if p.requires_grad] for network in networks]
-        method: TrainingRecipe | None = self.method
-        number = 0
-        while method is not None:
+        trainable = [list_trainable(network) for network in networks]
+        for number, method in enumerate(self._list_methods()):
             going = [n for n, one in enumerate(trained) if one.diverged is None]
             if not going:
                 break
-            for parameter in (p for n in going for p in trainable[n]):
-                parameter.requires_grad_(True)  # the phase before may have trained a part alone
-            phase = Phase(method, rate if number == 0 else method.rate, number)
+            for n in going:
+                unfreeze(trainable[n])
+            phase = Phase(method, method.rate if number else rate, number)
             found = train_phase(
                 self, phase, [networks[n] for n in going], [seeds[n] for n in going],
-                [folders[n] / f"phase-{number}" for n in going],
+                [folders[n] / f"phase-{number}" for n in going], going,
             )  # fmt: skip
             for n, outcome in zip(going, found, strict=True):
                 if isinstance(outcome, Diverged):
                     trained[n].diverged = outcome
-                    if isinstance(outcome, DivergedSlice):
+                    if isinstance(outcome, DivergedTraining):
                         trained[n].outcomes.append(outcome.trained)
                 else:
                     trained[n].outcomes.append(outcome)
-            method, number = method.then, number + 1
         return trained
+
+    def _list_methods(self) -> list[TrainingRecipe]:
+        """Return the recipe and those that continue it."""
+        found = [self.method]
+        while (following := found[-1].then) is not None:
+            found.append(following)
+        return found

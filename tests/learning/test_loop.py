@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import torch.nn.functional as F
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from harness.errors import DataError, Diverged
+from harness.errors import DataError
 from harness.learning.draws import plan_rows
 from harness.learning.loop import TrainingOutcome, train
 from harness.learning.pipeline import Batch, HeldSamples
 from harness.learning.recipe import Recipe
+from harness.learning.training_progress import DivergedTraining
 from tests.learning.conftest import Net, Task, entropy
 
 
@@ -259,8 +261,12 @@ def test_a_loss_that_is_not_finite_is_told_with_its_step(task: Task, own: bool) 
         loss = entropy(network)(batch, step)
         return loss * math.nan if step == 4 else loss
 
-    with pytest.raises(Diverged, match="at step 5 of 9"):
+    with pytest.raises(DivergedTraining, match="at step 5 of 9") as raised:
         train(network, task.held(), objective, Recipe(9, 5, optimizer="sgd"), 0)
+    sent = pickle.loads(pickle.dumps(raised.value))  # as a process that trains with others sends it
+    assert str(sent) == str(raised.value)
+    for error in (raised.value, sent):
+        assert error.trained.steps == len(error.trained.losses) == len(error.trained.rates) == 4
 
 
 def test_an_objective_may_leave_the_gradients_itself(task: Task) -> None:
@@ -347,5 +353,5 @@ def test_the_losses_of_a_device_are_read_together(task: Task, monkeypatch: pytes
         return loss * math.nan if step == 4 else loss
 
     monkeypatch.setattr("harness.learning.loop.reading_interval", lambda device: 20, raising=True)
-    with pytest.raises(Diverged, match="at step 5 of 9"):
+    with pytest.raises(DivergedTraining, match="at step 5 of 9"):
         train(network, task.held(), objective, Recipe(9, 5, optimizer="sgd"), 0)

@@ -18,8 +18,7 @@ from harness.learning.pipeline import Batch, HeldSamples
 from harness.learning.recipe import Recipe
 from harness.learning.stacked import StackedBatch, can_stack, train_stacked
 from harness.learning.stacked_forward import StackedNetworks, forward_stacked
-from harness.learning.stacked_progress import DivergedSlice
-from harness.learning.training_progress import TrainingOutcome
+from harness.learning.training_progress import DivergedTraining, TrainingOutcome
 
 SEEDS = [3, 11, 4]
 
@@ -235,7 +234,7 @@ def test_one_that_diverges_leaves_the_others_alone(images: Images) -> None:
     undisturbed = train_stacked(whole, [images.held()] * 3, entropies, recipe, SEEDS)
     outcomes = train_stacked(stacked, [images.held()] * 3, explode(1, 5), recipe, SEEDS)
     diverged = outcomes[1]
-    assert isinstance(diverged, DivergedSlice)
+    assert isinstance(diverged, DivergedTraining)
     assert isinstance(diverged, Diverged)
     assert "inf at step 6 of 12" in str(diverged)
     assert diverged.trained.losses == undisturbed[1].losses[:5]  # type: ignore[union-attr]

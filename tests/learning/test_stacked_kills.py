@@ -11,8 +11,7 @@ import torch
 
 from harness.learning.recipe import Recipe
 from harness.learning.stacked import StackedBatch, train_stacked
-from harness.learning.stacked_progress import DivergedSlice
-from harness.learning.training_progress import TrainingOutcome
+from harness.learning.training_progress import DivergedTraining, TrainingOutcome
 from tests.learning.test_stacked import SCRIPT, SEEDS, Images, explode, images, make_networks
 
 __all__ = ["images"]
@@ -50,7 +49,7 @@ def run(
 def assert_equal(a: Any, b: Any, diverges: int) -> None:
     for n, (one, other) in enumerate(zip(a[1], b[1], strict=True)):
         if n == 1 and diverges < 12:
-            assert isinstance(one, DivergedSlice)
+            assert isinstance(one, DivergedTraining)
             assert str(one) == str(other)
             one, other = one.trained, other.trained
         else:
