@@ -39,7 +39,7 @@ ONE_OF_A_CLASS = keep(TRAIN, [*np.flatnonzero(TRAIN.targets != 2), 2])
         (replace(TRAIN, **UNNAMED), relabel(TEST, 7, 3, **UNNAMED), {}, "split 'test': sample 'test-007' has the label 3"),
         (TRAIN, TEST, {"val": relabel(TEST, 2, 3)}, "planted, split 'val': sample 'test-002' has the label 3"),
         (TRAIN, TEST, {"val": keep(TEST, [])}, "planted, split 'val': there are no images"),
-        (TRAIN, TEST, {"images": 55}, "planted: there are 54 training images, fewer than 55"),
+        (TRAIN, TEST, {"images": 55}, "planted: there are 54 training images (besides 6 held out), fewer than 55"),
         (keep(TRAIN, []), TEST, {}, "planted, split 'train': there are no images"),
         (TRAIN, keep(TEST, []), {}, "planted, split 'test': there are no images"),
         (ONE_OF_A_CLASS, TEST, {"holdout": 1}, "holdout of 1 images per class leaves class 2 none to train on"),
@@ -68,7 +68,7 @@ def test_one_line_says_what_is_wrong(
     [
         (TWO_OF_THREE, {}, {}, "planted, split 'train': 1 of 3 classes have no sample: 'bar 2'"),
         (TRAIN, {}, {"batch": 100}, "r: the batch of 100 is all 54 training images"),
-        (ONE_OF_A_CLASS, {"holdout": 0, "images": 2}, {}, "classes are not among the 2 training images"),
+        (ONE_OF_A_CLASS, {"holdout": 0, "images": 2}, {}, "are not among the 2 images to train on"),
     ],
 )
 def test_what_is_odd_but_possible_is_remarked(
