@@ -76,7 +76,8 @@ def train_distributed(
     objective draws or mixes among the rows of a batch, it does among those of its own process; what a layer draws
     other than dropout and dropped paths (attention's fused dropout, noise) repeats in each. Only the first
     process writes to `folder`, which all must see, reports, and decides by its `validate`, which all must call;
-    its weights are the initial ones. The checkpoint may be continued by another number of processes.
+    its weights are the initial ones. (A network that was sent to the processes shares its memory among them on a
+    CPU: each gets weights of its own here.) The checkpoint may be continued by another number of processes.
 
     Raises OptionError for float16, whose scaling sees gradients before they are exchanged, and DataError if
     processes read different checkpoints, or end with different weights; else as `train`.
@@ -86,6 +87,8 @@ def train_distributed(
             "distributed: precision float16 is not possible with several processes: say bfloat16"
         )
     for tensor in (*network.parameters(), *network.buffers()):
+        if not tensor.is_cuda and tensor.is_shared():
+            tensor.data = tensor.data.clone()
         dist.broadcast(tensor.detach(), 0)
     _check_same(rank, len(source), lambda held: f"the processes have {held[0]} and {held[1]} samples")
     _check_same(

@@ -18,7 +18,7 @@ from harness.learning.processes import ProcessFailed, run_distributed
 
 sys.path.insert(0, str(Path(__file__).parent / "processes"))  # so that the processes can import it, too
 
-from two_ranks import RECIPES, Trained, die, everything, train_alone
+from two_ranks import RECIPES, Trained, build, die, everything, train_alone, train_sent
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,12 @@ def check_same(found: Trained, expected: Trained) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_two_processes_are_one(together: dict[str, Any], name: str) -> None:
     check_same(together[name], train_alone(RECIPES[name]))
+
+
+def test_a_network_that_was_sent_is_not_updated_by_both() -> None:
+    found = run_distributed(2, train_sent, build(), device="cpu", timeout=60)
+    for name, tensor in train_alone(RECIPES["sgd"]).state.items():
+        np.testing.assert_allclose(found[name], tensor, 1e-6, 1e-9, err_msg=name)
 
 
 def test_a_killed_training_continues_and_one_process_may_finish_it(together: dict[str, Any]) -> None:
