@@ -6,6 +6,8 @@ import hashlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
@@ -117,6 +119,25 @@ def test_five_copies_of_a_question_are_one_image():
         found = measure_probe_difference([(fallen, QuestionValues(ids, clusters, np.ones(len(ids))))])
         assert found.p == pytest.approx(2 / 2**12)
         assert (found.interval.low, found.interval.high) == (-1, -1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("uvwxyz"), st.booleans(), st.booleans()), min_size=1, max_size=30),
+    st.integers(1, 3),
+)
+def test_exchanging_the_sides_turns_the_sign_alone(questions, runs):
+    clusters, arm, base = (list(column) for column in zip(*questions, strict=True))
+    ids = [f"{n:02}" for n in range(len(questions))]
+    one = QuestionValues(ids, clusters, np.array(arm, float))
+    other = QuestionValues(ids, clusters, np.array(base, float))
+    found, turned = (measure_probe_difference([pair] * runs) for pair in ((one, other), (other, one)))
+    assert found.mean == pytest.approx(np.mean(one.values - other.values))
+    assert turned.mean == pytest.approx(-found.mean)
+    assert turned.p == pytest.approx(found.p)
+    assert (found.interval is None) == (len(set(clusters)) == 1)
+    if found.interval is not None:
+        assert found.interval.low - 1e-9 <= found.mean <= found.interval.high + 1e-9
 
 
 def test_prompts_and_orders_of_a_question_are_averaged(answers):
