@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from harness import Dataset, Job, Predictions, Result, has
 from harness.contract.capability import explain_missing_capability
+from harness.contract.declared import ask
 from harness.inference.splits import find_test_split
 from harness_language.contracts import AnswersConversations, ScoresContinuations
 from harness_metrics.answers import Answered
@@ -37,7 +38,8 @@ class AnsweringProtocol(AnsweringOptions):
         max_tokens: most new tokens of an answer.
         stop: texts at which an answer ends.
         system: text of a system turn before all else.
-        question: what is asked about images of a data set with labels; the class names are the choices.
+        question: what is asked about images of a data set with labels, whose class names are the choices, or with
+            captions, which are the accepted answers.
         shots_from: split to draw shots from; by default the training split.
         selection: one random set for all questions, or for each question those with the most `similar` images.
         embedder: a model that encodes images, for similar shots.
@@ -45,7 +47,7 @@ class AnsweringProtocol(AnsweringOptions):
         at_once: questions that the model gets in one call, which changes no answer.
     """
 
-    target_kinds = ("answers", "label")
+    target_kinds = ("answers", "label", "captions")
     provides = (Answered, Predictions)
     axes = ("shots", "probe")
     own_numbers = ("*.ranking", "questions*", "tokens_*", "images_shown")
@@ -73,6 +75,8 @@ class AnsweringProtocol(AnsweringOptions):
             return explain_missing_capability(
                 model, needed, f"the protocol 'answering' with how = '{self.how}'"
             )
+        if self.how == "likelihood" and ask(dataset, "target_kind") == "captions":
+            return "captions are no choices to compare by likelihood: set how = 'generate'"
         shots, probe = axes.get("shots", 0), axes.get("probe", "none")
         if not isinstance(shots, int) or isinstance(shots, bool) or shots < 0:
             return f"shots must be a whole number of at least 0, not {shots!r}"

@@ -38,12 +38,15 @@ class Item:
 def read_item(options: AnsweringOptions, split: Split, row: int) -> Item:
     """Return what is asked about a sample; a label becomes the right one of the class names.
 
-    Raises DataError for a sample without question or answer, and for labels without class names.
+    Captions become accepted answers to the option `question`. Raises DataError for a sample without question or
+    answer, and for labels without class names.
     """
     sample = split[row]
     target: Any = split.targets[row]
     question = _column(split, "questions", row) or sample.text
-    if not isinstance(target, Answers):
+    if isinstance(target, list | tuple) and all(isinstance(text, str) for text in target):
+        target, question = Answers(tuple(target)), options.question
+    elif not isinstance(target, Answers):
         names = list(ask(split, "class_names") or ())
         if not isinstance(target, int | np.integer) or not names:
             raise DataError(f"sample '{sample.id}' has neither accepted answers nor a label with class names")

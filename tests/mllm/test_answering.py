@@ -12,10 +12,12 @@ import pytest
 import harness
 from harness import Answers, OptionError, Sample
 from harness.discovery import registry
+from harness.leaderboard.frame import shorten_columns, suite_frame
 from harness_language.contracts import ContinuationScore
 from harness_language.conversations import ImagePart, ModelAnswer, Question, list_images
 from harness_mllm.answering_options import AnsweringOptions
 from harness_mllm.likelihood import score_choices
+from harness_mllm.probe_summary import ProbeDifferences
 from harness_mllm.questions import Item, build_question, order_choices
 
 COLOURS = ("red", "green", "blue", "grey")
@@ -133,6 +135,19 @@ def test_a_model_that_looks_is_right_and_falls_under_probes(run, tmp_path):
     assert set(samples["outcome"]) == {"ok"}
     assert "24 samples in 12 clusters" in " ".join(records["none"].remarks)
     assert "choice-accuracy" not in records["none"].binary
+
+
+def test_the_summary_tells_a_model_that_looks_from_one_that_does_not(run, tmp_path):
+    plan = {"axes": {"probe": ["none", "no image", "another image"]}, "models": ["looker", "first-letter"]}
+    plan |= {"show": "letters", "prompts": ["{question} {choices}"]}
+    run({name: plan.pop(name) for name in ("show", "prompts")}, **plan)
+    store = harness.Store(tmp_path / "store")
+    found = ProbeDifferences(blind="first-letter")(shorten_columns(suite_frame(store, "toy")), store)
+    verdicts = dict(zip(found["model"], found["verdict"], strict=True))
+    assert verdicts == {"looker": "looked", "first-letter": "not shown to look"}
+    gap = found[found["metric"] == "Δ from blind"]
+    assert gap["value"].tolist() == [0.75]
+    assert gap["note"].tolist() == ["over 12 images"]
 
 
 def test_always_a_is_at_chance_and_nothing_in_circular_order(run):
