@@ -14,6 +14,7 @@ import harness
 import harness_training.training_cell
 from harness.learning.recipe import Recipe
 from harness.learning.training_progress import TrainingOutcome
+from harness_training.phases import NORM_OF_ONE, describe_batch_of_one
 from harness_training.progress_measures import join_evaluation_curves, time_targets
 from harness_training.recipe_remarks import describe_shortfalls
 from harness_training.single_training import train_only
@@ -136,3 +137,20 @@ def test_what_is_too_slow_for_a_training_is_remarked(changes: dict[str, Any], to
     found = describe_shortfalls(Recipe(20, batch=10, **changes), 40)
     assert len(found) == (told is not None)
     assert told is None or told in found[0]
+
+
+def test_batch_norm_of_a_single_value_is_explained() -> None:
+    with pytest.raises(ValueError, match=NORM_OF_ONE):
+        nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))
+    message = describe_batch_of_one(Recipe(3, batch=4), 9)
+    assert "9 training images has 1: choose another batch, or last = 'even'" in message
+    assert "has 1: choose a larger batch" in describe_batch_of_one(Recipe(3, batch=1), 9)
+
+
+def test_the_last_batch_of_an_epoch_is_the_recipes() -> None:
+    sizes = {
+        last: TrainingRecipe(batch=4, last=last).build_recipe(9, 2, None).batch_sizes(9)  # type: ignore[arg-type]
+        for last in ("keep", "drop", "even")
+    }
+    assert sizes == {"keep": [4, 4, 1], "drop": [4, 4], "even": [3, 3, 3]}
+    assert TrainingRecipe(batch=4, last="drop").build_recipe(9, 2, None).steps == 4
