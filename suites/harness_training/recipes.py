@@ -139,6 +139,8 @@ class TrainingRecipe:
             raise OptionError("recipe: rates, batch and epochs must be above 0")
         if self.threshold is not None and (self.loss != "bce" or not 0 <= self.threshold < 1):
             raise OptionError("recipe: threshold must be from 0 to below 1, and goes with loss = 'bce' alone")
+        if self.greedy and self.train == "head":
+            raise OptionError("recipe: greedy trains all stages, and train = 'head' none: leave one out")
         for step in self.augmentation:
             read_augmentation_step(step)
         self.build_recipe(1, None, 1)  # says what is wrong before anything runs
