@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
-from harness import OptionError
+from harness import DataError, OptionError
 from harness.errors import Diverged
 from harness.learning.recipe import Recipe
 from harness.learning.training_progress import TrainingOutcome
@@ -18,6 +19,9 @@ from harness_training.recipes import TrainingRecipe
 from harness_training.several_devices import train_on_devices
 from harness_training.single_training import train_alone, train_only
 from harness_training.together import train_together
+
+NORM_OF_ONE = "Expected more than 1 value per channel"
+"""How torch begins what it says of batch norm over a single value."""
 
 
 def build_phase_recipe(cell: CellContext, phase: Phase) -> Recipe:
@@ -43,8 +47,24 @@ def train_phase(
     folders: Sequence[Path],
     numbers: Sequence[int],
 ) -> list[TrainingOutcome | Diverged]:
-    """Train networks in place, each for the cell's job of its number; return what each tells, or why it diverged."""
+    """Train networks in place, each for the cell's job of its number; return what each tells, or why it diverged.
+
+    Raises DataError if batch norm has a batch of a single value.
+    """
     recipe = build_phase_recipe(cell, phase)
+    with _explain_norms(recipe, len(cell.images.train)):
+        return _train_by(cell, phase, recipe, networks, seeds, folders, numbers)
+
+
+def _train_by(
+    cell: CellContext,
+    phase: Phase,
+    recipe: Recipe,
+    networks: Sequence[nn.Module],
+    seeds: Sequence[int],
+    folders: Sequence[Path],
+    numbers: Sequence[int],
+) -> list[TrainingOutcome | Diverged]:
     if cell.stacks and len(networks) > 1:
         return train_together(cell, phase, recipe, networks, seeds, folders, numbers)
     found: list[TrainingOutcome | Diverged] = []
@@ -60,6 +80,31 @@ def train_phase(
         except Diverged as error:
             found.append(error)
     return found
+
+
+@contextmanager
+def _explain_norms(recipe: Recipe, samples: int) -> Iterator[None]:
+    """Raise DataError in place of what torch says of batch norm over a single value."""
+    try:
+        yield
+    except ValueError as error:
+        if NORM_OF_ONE not in str(error):
+            raise
+        raise DataError(describe_batch_of_one(recipe, samples)) from error
+
+
+def describe_batch_of_one(recipe: Recipe, samples: int) -> str:
+    """Return why batch norm has too few values in a batch, and what helps."""
+    least = min(recipe.batch_sizes(samples))
+    ways = (
+        "choose another batch, or last = 'even' or 'drop'"
+        if least < recipe.batch
+        else "choose a larger batch"
+    )
+    return (
+        f"batch norm needs more than one value per channel, but the smallest of the batches of {samples} training "
+        f"images has {least}: {ways}"
+    )
 
 
 def _freeze_all_but_head(

@@ -33,6 +33,8 @@ def describe_shortfalls(recipe: Recipe, samples: int) -> list[str]:
             f"the warm-up of {_count(warm, unit)} outlasts the training of {total}: the rate is never reached"
         )
         return found
+    if recipe.schedule == "multistep" and not recipe.schedule_options.get("decay_t"):
+        found.append("schedule 'multistep' without decay_t never lowers the rate")
     first = _find_first_cut(recipe.schedule, recipe.schedule_options)
     if first is not None and warm + first >= total:
         found.append(

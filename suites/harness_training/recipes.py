@@ -21,7 +21,7 @@ Loss = Literal["cross-entropy", "categorical-hinge", "bce"]
 _KEPT_BY_RECIPE = (
     "optimizer", "optimizer_options", "schedule", "schedule_options", "schedule_by", "warmup", "warmup_rate",
     "weight_decay", "decay_vectors", "label_smoothing", "mixup", "cutmix", "clip_norm", "accumulate", "ema",
-    "patience", "keep_best",
+    "patience", "keep_best", "last",
 )  # fmt: skip
 
 
@@ -50,6 +50,7 @@ class TrainingRecipe:
         mixup: parameter of mixup's Beta distribution; 0 disables it.
         cutmix: parameter of CutMix's Beta distribution; 0 disables it.
         batch: images per update.
+        last: an epoch's incomplete last batch: `keep` it, `drop` it, or divide the epoch into `even` batches.
         epochs: length of the training where the protocol does not give one.
         clip_norm: largest norm of the gradient; 0 for no limit.
         accumulate: parts that each batch is computed in.
@@ -88,6 +89,7 @@ class TrainingRecipe:
         mixup: float | None = None,
         cutmix: float | None = None,
         batch: int | None = None,
+        last: Literal["keep", "drop", "even"] | None = None,
         epochs: float | None = None,
         clip_norm: float | None = None,
         accumulate: int | None = None,
@@ -137,6 +139,8 @@ class TrainingRecipe:
             raise OptionError("recipe: rates, batch and epochs must be above 0")
         if self.threshold is not None and (self.loss != "bce" or not 0 <= self.threshold < 1):
             raise OptionError("recipe: threshold must be from 0 to below 1, and goes with loss = 'bce' alone")
+        if self.greedy and self.train == "head":
+            raise OptionError("recipe: greedy trains all stages, and train = 'head' none: leave one out")
         for step in self.augmentation:
             read_augmentation_step(step)
         self.build_recipe(1, None, 1)  # says what is wrong before anything runs
@@ -180,7 +184,7 @@ class TrainingRecipe:
         batch = min(self.batch, samples)
         made = Recipe(
             **{
-                "steps": steps_for(samples, batch, epochs, steps),
+                "steps": steps_for(samples, batch, epochs, steps, self._kept.get("last", "keep")),
                 "batch": batch,
                 "rate": self.rate,
                 **self._kept,

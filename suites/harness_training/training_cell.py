@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness import HarnessError, Result, derive_seed
+from harness import DataError, HarnessError, Result, derive_seed
 from harness.errors import Diverged
 from harness.learning.costs import reset_peak_memory
 from harness.learning.training_progress import DivergedTraining
@@ -43,18 +43,34 @@ class TrainingCell(CellContext):
         ]
 
     def build_network(self, seed: object) -> nn.Module:
-        """Return a new network on the device; the seed decides its initial weights and its kernels without labels."""
+        """Return a new network on the device; the seed decides its initial weights and its kernels without labels.
+
+        Raises DataError if its outputs are not one for each class.
+        """
         start = derive_seed("initial weights", seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(start)
             network: nn.Module = self.job.model.build(self.shape, self.images.classes)
         network.to(self.job.device)
+        self._check_outputs(network)
         if hasattr(self.job.model, "fit_kernels"):
             few = next(self.images.measured.iterate(KERNEL_IMAGES))[0]
             frozen = self.job.model.fit_kernels(network, self.scale(few.float() / 255), start)
             for name, parameter in network.named_parameters():
                 parameter.requires_grad_(parameter.requires_grad and name not in frozen)
         return network
+
+    def _check_outputs(self, network: nn.Module) -> None:
+        network.eval()
+        with torch.no_grad():
+            found = network(torch.zeros(1, *self.shape, device=self.job.device))
+        network.train()
+        shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        if shape != (1, self.images.classes):
+            wanted = (1, self.images.classes)
+            raise DataError(
+                f"for one image the network must return a tensor of shape {wanted}, one per class, not {shape}"
+            )
 
     def _tune(self) -> tuple[float, float]:
         """Return the learning rate that is best on the held-out images, and the seconds that it took to find."""

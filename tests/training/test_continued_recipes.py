@@ -14,8 +14,10 @@ import harness
 import harness_training.training_cell
 from harness.learning.recipe import Recipe
 from harness.learning.training_progress import TrainingOutcome
+from harness_training.phases import NORM_OF_ONE, describe_batch_of_one
 from harness_training.progress_measures import join_evaluation_curves, time_targets
 from harness_training.recipe_remarks import describe_shortfalls
+from harness_training.recipes import TrainingRecipe
 from harness_training.single_training import train_only
 
 SUITE: dict[str, Any] = {
@@ -129,6 +131,7 @@ def test_rates_are_tuned_by_what_the_recipe_is_judged_by(tmp_path: Path) -> None
         ({"schedule": "step", "schedule_options": {"decay_t": 20}}, "20 steps ends before the first step"),
         ({"schedule": "multistep", "schedule_options": {"decay_t": [20, 30]}}, "first step of the rate, after 20"),
         ({"schedule": "multistep", "schedule_options": {"decay_t": [10, 30]}}, None),
+        ({"schedule": "multistep"}, "'multistep' without decay_t never lowers the rate"),
         ({"schedule": "one-cycle", "warmup": 30}, None),
     ],
 )  # fmt: skip
@@ -136,3 +139,39 @@ def test_what_is_too_slow_for_a_training_is_remarked(changes: dict[str, Any], to
     found = describe_shortfalls(Recipe(20, batch=10, **changes), 40)
     assert len(found) == (told is not None)
     assert told is None or told in found[0]
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [(nn.Linear(64, 7), "(1, 7)"), (nn.Identity(), "(1, 64)"), (nn.Sequential(nn.Linear(64, 10)), None)],
+)
+def test_networks_with_other_outputs_than_classes_are_refused(
+    head: nn.Module, told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = "harness_networks.small_cnn.SmallCNN.build"
+    monkeypatch.setattr(built, lambda self, shape, classes: nn.Sequential(nn.Flatten(), head))
+    (record,) = run_recipe(tmp_path, {"epochs": 1})
+    assert record.status == ("ok" if told is None else "failed")
+    assert told is None or f"a tensor of shape (1, 10), one per class, not {told}" in str(record.reason)
+
+
+def test_batch_norm_of_a_single_value_is_explained() -> None:
+    with pytest.raises(ValueError, match=NORM_OF_ONE):
+        nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))
+    message = describe_batch_of_one(Recipe(3, batch=4), 9)
+    assert "9 training images has 1: choose another batch, or last = 'even'" in message
+    assert "has 1: choose a larger batch" in describe_batch_of_one(Recipe(3, batch=1), 9)
+
+
+def test_the_last_batch_of_an_epoch_is_the_recipes() -> None:
+    sizes = {
+        last: TrainingRecipe(batch=4, last=last).build_recipe(9, 2, None).batch_sizes(9)  # type: ignore[arg-type]
+        for last in ("keep", "drop", "even")
+    }
+    assert sizes == {"keep": [4, 4, 1], "drop": [4, 4], "even": [3, 3, 3]}
+    assert TrainingRecipe(batch=4, last="drop").build_recipe(9, 2, None).steps == 4
+
+
+def test_a_recipe_trains_stages_or_the_head() -> None:
+    with pytest.raises(harness.OptionError, match="leave one out"):
+        TrainingRecipe(greedy=True, train="head")
