@@ -62,10 +62,10 @@ class AnsweringCell:
     def result(self) -> Result:
         """Ask, read the answers, and measure them."""
         began = time.perf_counter()
-        answers, scores = self._answer()
+        answers, scores = self.answer()
         seconds = time.perf_counter() - began
-        extracted = [self._extract(one, answer) for one, answer in zip(self.asked, answers, strict=True)]
-        answered = self._collect(answers, extracted)
+        extracted = [self.extract(one, answer) for one, answer in zip(self.asked, answers, strict=True)]
+        answered = self.collect(answers, extracted)
         evidence: dict[str, Any] = {"": answered}
         metrics = compute_metrics(self.job, answered)
         if (predictions := self._predict(scores)) is not None:
@@ -98,7 +98,7 @@ class AnsweringCell:
             for one, question in zip(asked, changed, strict=True)
         ]
 
-    def _answer(self) -> tuple[list[ModelAnswer], list[Any]]:
+    def answer(self) -> tuple[list[ModelAnswer], list[Any]]:
         """Return the model's answers and, by likelihood, the scores of the choices."""
         options, model, total = self.options, self.job.model, len(self.asked)
         answers: list[ModelAnswer] = []
@@ -127,7 +127,7 @@ class AnsweringCell:
         said = LETTERS[: len(choices)] if self.options.show == "letters" else choices
         return [f" {text}" for text in said]
 
-    def _extract(self, one: Asked, answer: ModelAnswer) -> str | None:
+    def extract(self, one: Asked, answer: ModelAnswer) -> str | None:
         if answer.status not in ("ok", "truncated"):
             return None
         choices = one.item.target.choices
@@ -137,7 +137,7 @@ class AnsweringCell:
         found = extract_choice(answer.text, choices, labels)
         return None if found is None else choices[found]
 
-    def _collect(self, answers: Sequence[ModelAnswer], extracted: Sequence[str | None]) -> Answered:
+    def collect(self, answers: Sequence[ModelAnswer], extracted: Sequence[str | None]) -> Answered:
         items = [one.item for one in self.asked]
         types, objects = [item.answer_type for item in items], [item.objects for item in items]
         return Answered(

@@ -9,3 +9,6 @@ PROBE_NAMES = (
     "shot labels random",
     "shot images shuffled",
 )
+
+SHOT_PROBES = ("shot labels flipped", "shot labels random", "shot images shuffled")
+"""Probes that change the examples before a question."""

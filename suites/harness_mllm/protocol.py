@@ -12,9 +12,7 @@ from harness.inference.splits import find_test_split
 from harness_language.contracts import AnswersConversations, ScoresContinuations
 from harness_metrics.answers import Answered
 from harness_mllm.answering_options import AnsweringOptions
-from harness_mllm.probe_names import PROBE_NAMES
-
-SHOT_PROBES = ("shot labels flipped", "shot labels random", "shot images shuffled")
+from harness_mllm.probe_names import PROBE_NAMES, SHOT_PROBES
 
 
 class AnsweringProtocol(AnsweringOptions):
