@@ -85,10 +85,13 @@ def build_curves(cell: CellContext, seed: TrainedSeed) -> dict[str, dict[str, li
 def read_choice(cell: CellContext, seed: TrainedSeed, curve: Mapping[str, list[float]]) -> dict[str, float]:
     """Return which weights count, what they get on the held-out images, and what the test images would have chosen."""
     found: dict[str, float] = {}
-    if cell.images.held_out is not None:
+    last = seed.outcomes[-1]
+    judged = last.values.get(last.best_step or last.steps, {})  # of the very weights that count
+    if "accuracy" in judged:
+        found["held_out_top1"] = judged["accuracy"]
+    elif cell.images.held_out is not None:
         found["held_out_top1"] = cell.judge(seed.network, cell.images.held_out, "accuracy")["accuracy"]
     if len(seed.outcomes) == 1:
-        last = seed.outcomes[0]
         recipe = build_phase_recipe(cell, Phase(cell.method, cell.method.rate, 0))
         found["best_epoch"] = (last.best_step or last.steps) / recipe.batches_per_epoch(
             len(cell.images.train)

@@ -87,7 +87,7 @@ def test_a_training_costs_what_a_plain_loop_costs(
 ) -> None:
     """`harness.run` from the suite to the record: data, augmentation, training, evaluations, measures, storing."""
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    steps, limit = (600, None) if measuring else (4, 64)
+    steps, limit = (1500, None) if measuring else (4, 64)
     method = {"plugin": "recipe", "optimizer": "adam", "rate": RATE, "schedule": "cosine", "batch": BATCH}
     suite = {
         "name": "cost",
