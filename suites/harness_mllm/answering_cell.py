@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import DataError, Job, Predictions, Result
-from harness.inference.evaluate import compute_metrics, measure_evidence, measure_samples
+from harness.inference.evaluate import measure_samples
 from harness.inference.splits import find_test_split
 from harness_language.answer_extraction import LETTERS, extract_choice, extract_short_answer, tell_outcome
 from harness_language.conversations import ModelAnswer, Question, count_images, render_question
 from harness_metrics.answers import Answered
+from harness_mllm.evidence_kinds import keep_readers, measure_kinds
 from harness_mllm.likelihood import score_choices
 from harness_mllm.probes import apply_probe
 from harness_mllm.questions import Item, build_question, order_choices, read_item
@@ -67,10 +68,9 @@ class AnsweringCell:
         extracted = [self.extract(one, answer) for one, answer in zip(self.asked, answers, strict=True)]
         answered = self.collect(answers, extracted)
         evidence: dict[str, Any] = {"": answered}
-        metrics = compute_metrics(self.job, answered)
         if (predictions := self._predict(scores)) is not None:
             evidence["ranking"] = predictions
-            metrics |= measure_evidence(self.job, {"ranking": predictions})
+        metrics = measure_kinds(self.job, evidence)
         if not metrics and self.job.failures:
             raise next(iter(self.job.failures.values()))
         return Result(
@@ -174,7 +174,7 @@ class AnsweringCell:
             "accepted": ["; ".join(answered.list_accepted(row)) for row in range(len(answered))],
             "reason": [answer.reason for answer in answers],
         }  # fmt: skip
-        return columns | measure_samples(self.job, answered)
+        return columns | measure_samples(keep_readers(self.job, answered), answered)
 
     def _measure(self, answers: Sequence[ModelAnswer], seconds: float) -> dict[str, float]:
         count = len(answers)

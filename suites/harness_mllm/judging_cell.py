@@ -15,9 +15,9 @@ from harness_metrics.answers import Answered
 from harness_mllm.answer_judge import AnswerJudge, Case, JudgeVerdict
 from harness_mllm.answering_cell import AnsweringCell
 from harness_mllm.canaries import try_canaries
+from harness_mllm.evidence_kinds import keep_readers, measure_kinds
 from harness_mllm.judged import Judged
 from harness_mllm.judged_numbers import summarise_verdicts
-from harness_mllm.judging_measuring import keep_readers, measure_kinds
 from harness_mllm.judging_options import name_criterion
 from harness_mllm.questions import Item
 

@@ -137,6 +137,6 @@ class JudgingProtocol(JudgingOptions):
 
     def measure(self, job: Job, evidence: Mapping[str, Any]) -> dict[str, float]:
         """Return the metrics of kept evidence."""
-        from harness_mllm.judging_measuring import measure_kinds
+        from harness_mllm.evidence_kinds import measure_kinds
 
         return measure_kinds(job, evidence)

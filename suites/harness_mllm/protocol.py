@@ -94,3 +94,9 @@ class AnsweringProtocol(AnsweringOptions):
         from harness_mllm.answering_cell import AnsweringCell
 
         return AnsweringCell(self, job).result()
+
+    def measure(self, job: Job, evidence: Mapping[str, Any]) -> dict[str, float]:
+        """Return the metrics of kept answers and rankings."""
+        from harness_mllm.evidence_kinds import measure_kinds
+
+        return measure_kinds(job, evidence)

@@ -191,6 +191,7 @@ def test_likelihood_gives_predictions_too(run):
     (record,) = run({"how": "likelihood"}, metrics=["choice-accuracy", "top1"])
     assert record.metrics["choice-accuracy"] == 1
     assert record.metrics["top1.ranking"] == 1
+    assert not record.failures
 
 
 def test_answers_do_not_depend_on_how_many_are_asked_at_once(run):
