@@ -12,7 +12,7 @@ SUITES := $(QUICK) training training-layers
 
 quickstart: $(VENV)/.ready
 	@$(HARNESS) run $(addsuffix @quick,$(QUICK)) --report results/report.html
-	@echo "all of the embedded suites, some 9 to 24 minutes on two cores: make suites"
+	@echo "all of the embedded suites, some 11 minutes on two cores: make suites"
 
 suites: $(VENV)/.ready
 	$(HARNESS) run $(SUITES) --report results/report.html
