@@ -34,6 +34,7 @@ def list_packaged() -> list[TinyModel]:
         TinyCLIP("vit", steps=50),
         TinyMLLM(),
         TinyMLLM(seed=1),
+        TinyMLLM(seed=2),
         TinyMLLM(carry="none"),
     ]
 

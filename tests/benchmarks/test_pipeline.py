@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ from harness.inference.batches import forward_all
 from harness.learning.loop import train
 from harness.learning.pipeline import Batch, Pipeline
 from harness.learning.recipe import Recipe
+from harness_training.image_sets import ImageSet, InputScale
+from harness_training.recipes import TrainingRecipe
+from harness_training.seed_training import SeedObjective
+from harness_training.single_training import build_loss_of
 
 CPU = torch.device("cpu")
 BATCH = 8
@@ -49,10 +54,57 @@ class Slow(torch.autograd.Function):
         return gradient, None
 
 
+class SlowPictures(Numbers):
+    """Samples whose images take a while to read."""
+
+    def __init__(self, count: int, preparing: float) -> None:
+        super().__init__(count)
+        self.preparing = preparing
+
+    def __getitem__(self, index: int) -> Sample:
+        time.sleep(self.preparing) if self.preparing else None
+        return Sample(self.ids[index], np.full((4, 4, 3), index % 251, np.uint8))
+
+
+class SlowNetwork(nn.Module):
+    """A linear classifier of images 3×4×4 on the simulated device."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.linear, self.seconds = nn.Linear(48, 2), seconds
+        nn.init.constant_(self.linear.weight, 0.01)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = Slow.apply(self.linear(images.flatten(1)), self.seconds)
+        return found
+
+
+def train_from_scratch(
+    workers: int, batches: int, preparing: float, computing: float
+) -> tuple[float, torch.Tensor]:
+    """Seconds of an epoch of the suite `training` on images that are read for each use, and its weights."""
+    images = ImageSet(
+        SlowPictures(batches * BATCH, preparing), np.arange(batches * BATCH), 4, False, CPU, workers, "no"
+    )
+    network, method = (
+        SlowNetwork(computing / 2),
+        TrainingRecipe(rate=1e-4, batch=BATCH, augmentation=["flip"]),
+    )
+    recipe = method.build_recipe(len(images), None, batches)
+    held = SimpleNamespace(train=images, classes=2)
+    objective = SeedObjective(method, recipe, held, InputScale("unit"), 4, [0])  # type: ignore[arg-type]
+    began = time.perf_counter()
+    train(network, images.make_source(0), build_loss_of(network, objective), recipe, 0)
+    return time.perf_counter() - began, network.linear.weight.detach().clone()
+
+
 def run(
     kind: str, workers: int, batches: int, preparing: float, computing: float
 ) -> tuple[float, torch.Tensor]:
     """Seconds of a training epoch or an evaluation, and what it found."""
+    if kind == "training from scratch":
+        return train_from_scratch(workers, batches, preparing, computing)
 
     def prepare(image: Any) -> torch.Tensor:
         time.sleep(preparing) if preparing else None
@@ -83,7 +135,7 @@ def run(
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("kind", ["training", "evaluation"])
+@pytest.mark.parametrize("kind", ["training", "training from scratch", "evaluation"])
 @pytest.mark.parametrize("slower", ["preparing", "computing", "neither"])
 def test_the_slower_of_preparing_and_computing_decides(
     benchmark: Any, measuring: bool, kind: str, slower: str
