@@ -30,7 +30,7 @@ class SceneQuestions:
     of the second, which differ. `groups` holds the scene, and `answer_types` the kind of a question.
 
     Args:
-        kinds: which kinds of question, of "shape", "colour", "existence", "first" and "second".
+        kinds: which kinds of question, by default all: of "shape", "colour", "existence", "first" and "second".
         names: "seen": shapes and colours that `tiny-mllm` learned. "all": also those that it never saw.
         count: scenes of a split.
     """
@@ -42,19 +42,20 @@ class SceneQuestions:
 
     def __init__(
         self,
-        kinds: Sequence[str] = KINDS,
+        kinds: list[str] | None = None,
         names: Literal["seen", "all"] = "seen",
         count: int = 200,
     ) -> None:
-        for kind in kinds:
+        asked = list(KINDS) if kinds is None else kinds
+        for kind in asked:
             if kind not in KINDS:
                 raise OptionError(f"scene-questions: unknown kind '{kind}'{did_you_mean(kind, KINDS)}")
-        if not kinds or isinstance(kinds, str):
+        if not asked or isinstance(asked, str):
             raise OptionError(f"scene-questions: kinds is a list of at least one of {', '.join(KINDS)}")
         most = min(_POOL.values()) // 3
         if not 1 <= count <= most:
             raise OptionError(f"scene-questions: count must be from 1 to {most}, not {count}")
-        self.kinds, self.names, self.count = tuple(kinds), names, count
+        self.kinds, self.names, self.count = tuple(asked), names, count
 
     def fingerprint(self) -> str:
         """Return the versions of the drawing and of the questions."""

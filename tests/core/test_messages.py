@@ -57,7 +57,7 @@ PLUGINS = {
     "no name": Case({"models": [""]}, "models.0: ''", "expected a plugin name, such as 'timm:resnet50'"),
     "no plugin": Case({"models": [{"label": "x"}]}, "models.0", "or a table with plugin = \"…\""),
     "a number": Case({"models": [3]}, "models.0", "expected 'plugin:value' or a table", "mine.toml"),
-    "no protocol": Case({"protocol": None}, "needs a protocol", "known: classification"),
+    "no protocol": Case({"protocol": None}, "needs a protocol", "known: answering"),
     "no data": Case({"datasets": []}, "no cells", "name at least one data set"),
     "chosen model": Case({}, "no model 'tiny-resent'", "did you mean 'tiny-resnet'?", choice=Choice(models=["tiny-resent"])),
     "added metric": Case({}, "no metric 'top-1'", "did you mean 'top1'?", choice=Choice(add_metrics=["top-1"])),
