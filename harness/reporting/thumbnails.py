@@ -6,12 +6,14 @@ import base64
 import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from harness.contract.declared import ask
 from harness.errors import HarnessError, reason_of
 from harness.inference.images import decode
 from harness.records.record import Record
+from harness.reporting.rendered_questions import digest_pixels
 
 SIDE = 72
 """Pixels of the longer side."""
@@ -88,13 +90,51 @@ class Thumbnails:
                 return {"names": names, "without": reason_of(error)}
         return {"names": names, "thumbs": thumbs}
 
+    def add_asked(
+        self, record: Record, ids: Sequence[str], digests: Sequence[Sequence[str]]
+    ) -> dict[str, Any]:
+        """Return the picture number of each image that questions show, as `places` by digest.
+
+        `digests` are those of each sample's question, the most important first: of all questions the first is
+        placed before the second of any, until the record has `each` pictures. Images of other samples than `ids`
+        are not found. If pictures can't be opened, `without` says why.
+        """
+        part = record.cell.get("dataset")
+        wanted = dict.fromkeys(d for turn in zip_longest(*digests) for d in turn if d is not None)
+        if self.each <= 0 or record.id not in self.wanted or not wanted or not isinstance(part, dict):
+            return {}
+        opened = self._splits.find(part, ids)
+        if opened is None:
+            return {}
+        if isinstance(opened, str):
+            return {"without": opened}
+        places: dict[str, int] = {}
+        try:
+            images = {d: image for id in dict.fromkeys(ids) for d, image in self._digest_images(opened, id)}
+            for digest in [d for d in wanted if d in images][: self.each]:
+                places[digest] = self._keep(opened.key, digest, images[digest])
+        except Exception as error:  # a data set may fail in any way; the page is made without it
+            return {"places": places, "without": reason_of(error)}
+        return {"places": places}
+
+    @staticmethod
+    def _digest_images(opened: OpenSplit, id: str) -> list[tuple[str, Any]]:
+        if id not in opened.places:
+            raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
+        return [(digest_pixels(image), image) for image in opened.split[opened.places[id]].images]
+
     def _place_picture(self, opened: OpenSplit, id: str) -> int:
-        if (opened.key, id) not in self._places:
-            if id not in opened.places:
-                raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
-            self.pictures.append(data_uri(opened.split[opened.places[id]].image))
-            self._places[opened.key, id] = len(self.pictures) - 1
-        return self._places[opened.key, id]
+        if (opened.key, id) in self._places:
+            return self._places[opened.key, id]
+        if id not in opened.places:
+            raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
+        return self._keep(opened.key, id, opened.split[opened.places[id]].image)
+
+    def _keep(self, key: str, name: str, image: Any) -> int:
+        if (key, name) not in self._places:
+            self.pictures.append(data_uri(image))
+            self._places[key, name] = len(self.pictures) - 1
+        return self._places[key, name]
 
 
 def choose_positions(count: int, wanted: int) -> list[int]:
