@@ -51,7 +51,10 @@ def excerpt_answers(record: Record, samples: pa.Table, rows: int, thumbnails: Th
         [d for turn in reversed(q) for p in turn.parts if not isinstance(p, str) for d in p]
         for q in questions
     ]
-    added = thumbnails.add_asked(record, [str(i) for i in part["id"]], digests)
+    ids = [str(i) for i in part["id"]]
+    added = thumbnails.add_asked(
+        record, ids, [digests[n] for n in _take_turns([outcomes[row] for row in chosen])]
+    )
     places = added.pop("places", {})
     answers = []
     for n, row in enumerate(chosen):
@@ -123,6 +126,16 @@ def spread_over_outcomes(outcomes: Sequence[str], rows: int) -> list[int]:
         for name in known
         for k in np.linspace(0, len(places[name]) - 1, shares[name]).astype(int)
     ]
+
+
+def _take_turns(outcomes: Sequence[str]) -> list[int]:
+    """Return all places, the first of each outcome before the second of any."""
+    seen: Counter[str] = Counter()
+    ranks = []
+    for outcome in outcomes:
+        ranks.append(seen[outcome])
+        seen[outcome] += 1
+    return sorted(range(len(outcomes)), key=ranks.__getitem__)
 
 
 def _read_question(part: dict[str, list[Any]], row: int) -> list[ShownTurn]:

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain
 from typing import Any
 
 from harness.contract.declared import ask
@@ -95,12 +95,13 @@ class Thumbnails:
     ) -> dict[str, Any]:
         """Return the picture number of each image that questions show, as `places` by digest.
 
-        `digests` are those of each sample's question, the most important first: of all questions the first is
-        placed before the second of any, until the record has `each` pictures. Images of other samples than `ids`
-        are not found. If pictures can't be opened, `without` says why.
+        `digests` are those of each sample's question, the image asked about first, the samples to be shown first.
+        Two thirds of at most `each` pictures are images asked about, the rest others of the first samples. Images
+        of other samples than `ids` are not found. If pictures can't be opened, `without` says why.
         """
         part = record.cell.get("dataset")
-        wanted = dict.fromkeys(d for turn in zip_longest(*digests) for d in turn if d is not None)
+        asked = list(dict.fromkeys(own[0] for own in digests if own))
+        wanted = dict.fromkeys([*asked[: self.each * 2 // 3], *chain.from_iterable(digests)])
         if self.each <= 0 or record.id not in self.wanted or not wanted or not isinstance(part, dict):
             return {}
         opened = self._splits.find(part, ids)

@@ -120,8 +120,11 @@ def test_an_excerpt_holds_questions_images_and_counts(maker):
     assert len(found["answers"]) == 16
     assert {a["outcome"] for a in found["answers"]} == set(COUNTS)
     assert len(pictures.pictures) == 24
-    last = [a["turns"][-1][1] for a in found["answers"]]
-    assert sorted(last) == list(range(16))  # the image asked about comes before those of shots
+    pictured = [a["outcome"] for a in found["answers"] if a["turns"][-1][1] >= 0]
+    assert set(pictured) == set(COUNTS)
+    assert len(pictured) == 16
+    whole = [a["outcome"] for a in found["answers"] if a["turns"][0][1] >= 0]
+    assert set(whole) == set(COUNTS)  # images of shots are of the first of each outcome
     one = found["answers"][0]
     assert one["turns"][-1][2].startswith(NASTY)
     assert one["turns"][1] == ["assistant", "grey"]
