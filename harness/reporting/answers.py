@@ -51,10 +51,8 @@ def excerpt_answers(record: Record, samples: pa.Table, rows: int, thumbnails: Th
         [d for turn in reversed(q) for p in turn.parts if not isinstance(p, str) for d in p]
         for q in questions
     ]
-    ids = [str(i) for i in part["id"]]
-    added = thumbnails.add_asked(
-        record, ids, [digests[n] for n in _take_turns([outcomes[row] for row in chosen])]
-    )
+    order = _take_turns([outcomes[row] for row in chosen])
+    added = thumbnails.add_asked(record, [str(part["id"][n]) for n in order], [digests[n] for n in order])
     places = added.pop("places", {})
     answers = []
     for n, row in enumerate(chosen):

@@ -96,13 +96,13 @@ class Thumbnails:
         """Return the picture number of each image that questions show, as `places` by digest.
 
         `digests` are those of each sample's question, the image asked about first, the samples to be shown first.
-        Two thirds of at most `each` pictures are images asked about, the rest others of the first samples. Images
-        of other samples than `ids` are not found. If pictures can't be opened, `without` says why.
+        Two thirds of at most `each` pictures are images asked about, the rest others of the first samples. At most
+        `each` samples are read, and images of others are not found. If pictures can't be opened, `without` says why.
         """
         part = record.cell.get("dataset")
-        asked = list(dict.fromkeys(own[0] for own in digests if own))
-        wanted = dict.fromkeys([*asked[: self.each * 2 // 3], *chain.from_iterable(digests)])
-        if self.each <= 0 or record.id not in self.wanted or not wanted or not isinstance(part, dict):
+        asked = [(own[0], id) for own, id in zip(digests, ids, strict=True) if own]
+        others = ((digest, id) for own, id in zip(digests, ids, strict=True) for digest in own)
+        if self.each <= 0 or record.id not in self.wanted or not asked or not isinstance(part, dict):
             return {}
         opened = self._splits.find(part, ids)
         if opened is None:
@@ -110,19 +110,24 @@ class Thumbnails:
         if isinstance(opened, str):
             return {"without": opened}
         places: dict[str, int] = {}
+        images: dict[str, dict[str, Any]] = {}  # by sample
         try:
-            images = {d: image for id in dict.fromkeys(ids) for d, image in self._digest_images(opened, id)}
-            for digest in [d for d in wanted if d in images][: self.each]:
-                places[digest] = self._keep(opened.key, digest, images[digest])
+            for digest, id in chain(asked[: self.each * 2 // 3], others):
+                if id not in images and len(images) < self.each:
+                    images[id] = self._read_images(opened, id)
+                found = next((own[digest] for own in images.values() if digest in own), None)
+                if found is not None and (digest in places or len(places) < self.each):
+                    places[digest] = self._keep(opened.key, digest, found)
         except Exception as error:  # a data set may fail in any way; the page is made without it
             return {"places": places, "without": reason_of(error)}
         return {"places": places}
 
     @staticmethod
-    def _digest_images(opened: OpenSplit, id: str) -> list[tuple[str, Any]]:
+    def _read_images(opened: OpenSplit, id: str) -> dict[str, Any]:
+        """Return the images of a sample by digest."""
         if id not in opened.places:
             raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
-        return [(digest_pixels(image), image) for image in opened.split[opened.places[id]].images]
+        return {digest_pixels(image): image for image in opened.split[opened.places[id]].images}
 
     def _place_picture(self, opened: OpenSplit, id: str) -> int:
         if (opened.key, id) in self._places:

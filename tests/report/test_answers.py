@@ -145,6 +145,19 @@ def test_images_of_other_samples_are_named_as_not_shown(maker):
     assert all(a["turns"] == [["user", -1, "?"]] for a in found["answers"])
 
 
+def test_few_samples_are_read_for_the_pictures(maker, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        Shades, "__getitem__", lambda self, n: read.append(n) or Sample(self.ids[n], images=[SHADES[n]])
+    )
+    made = maker()
+    with registry.register_temporarily("datasets", "shades", Shades):
+        record = write_answers(made)
+        found = Excerpts(made.store, Thumbnails({record.id}, 9), {record.id}, 40).excerpt(record)
+    assert len(read) == len(set(read)) == 9
+    assert sum(a["turns"][-1][1] >= 0 for a in found["answers"]) == 9
+
+
 def test_without_the_data_set_the_texts_are_shown(maker):
     made = maker()
     record = write_answers(made)

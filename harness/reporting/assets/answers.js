@@ -4,7 +4,7 @@ function asked([role, ...parts], pictures) {
   const made = el("div", { class: "asked" }, role === "user" ? "" : el("span", { class: "role" }, role + ": "));
   for (const part of parts) {
     if (typeof part === "string") made.append(part);
-    else if (part < 0) made.append(el("span", { class: "unseen" }, "[image not shown here] "));
+    else if (part < 0) made.append(el("span", { class: "unseen" }, " [image not shown here] "));
     else {
       const source = pictures[part];
       made.append(el("img", { src: source, alt: "image of the question", loading: "lazy", class: source.startsWith("data:image/png") ? "pixels" : undefined }));
