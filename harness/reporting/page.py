@@ -20,7 +20,7 @@ from harness.reporting.collect import NONE, Published, SuiteView, collect_views
 from harness.reporting.content import Content, Gallery, render_content
 from harness.reporting.index import RecordIndex
 
-SCRIPTS = ("common.js", "boards.js", "explorer.js", "record.js", "links.js", "start.js")
+SCRIPTS = ("common.js", "boards.js", "explorer.js", "answers.js", "record.js", "links.js", "start.js")
 """The page's scripts in order; each may use definitions of those before it."""
 
 LIVE_SCRIPTS = (*SCRIPTS[:-1], "curves.js", "live.js", SCRIPTS[-1])

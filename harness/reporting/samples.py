@@ -1,4 +1,4 @@
-"""Excerpts of records' per-sample outputs: the most confident misses and hits."""
+"""Excerpts of records' per-sample outputs: the most confident misses and hits, or answers of every outcome."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record
 from harness.records.store import Store
+from harness.reporting.answers import excerpt_answers, has_answers
 from harness.reporting.index import json_number
 from harness.reporting.thumbnails import Thumbnails
 
@@ -54,6 +55,8 @@ class Excerpts:
             return {"note": f"{path.as_posix()} is damaged in the store."}
         if samples is None or "id" not in samples.column_names:
             return {"note": f"{path.as_posix()} is missing in the store."}
+        if has_answers(samples):
+            return excerpt_answers(record, samples, self.rows, self.thumbnails)
         hits = self._find_hits(record, samples)
         chosen = self._choose_rows(samples, hits)
         part = samples.take(np.asarray(chosen, dtype=np.int64))

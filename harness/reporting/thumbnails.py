@@ -6,12 +6,14 @@ import base64
 import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from harness.contract.declared import ask
 from harness.errors import HarnessError, reason_of
 from harness.inference.images import decode
 from harness.records.record import Record
+from harness.reporting.rendered_questions import digest_pixels
 
 SIDE = 72
 """Pixels of the longer side."""
@@ -88,13 +90,57 @@ class Thumbnails:
                 return {"names": names, "without": reason_of(error)}
         return {"names": names, "thumbs": thumbs}
 
+    def add_asked(
+        self, record: Record, ids: Sequence[str], digests: Sequence[Sequence[str]]
+    ) -> dict[str, Any]:
+        """Return the picture number of each image that questions show, as `places` by digest.
+
+        `digests` are those of each sample's question, the image asked about first, the samples to be shown first.
+        Two thirds of at most `each` pictures are images asked about, the rest others of the first samples. At most
+        `each` samples are read, and images of others are not found. If pictures can't be opened, `without` says why.
+        """
+        part = record.cell.get("dataset")
+        asked = [(own[0], id) for own, id in zip(digests, ids, strict=True) if own]
+        others = ((digest, id) for own, id in zip(digests, ids, strict=True) for digest in own)
+        if self.each <= 0 or record.id not in self.wanted or not asked or not isinstance(part, dict):
+            return {}
+        opened = self._splits.find(part, ids)
+        if opened is None:
+            return {}
+        if isinstance(opened, str):
+            return {"without": opened}
+        places: dict[str, int] = {}
+        images: dict[str, dict[str, Any]] = {}  # by sample
+        try:
+            for digest, id in chain(asked[: self.each * 2 // 3], others):
+                if id not in images and len(images) < self.each:
+                    images[id] = self._read_images(opened, id)
+                found = next((own[digest] for own in images.values() if digest in own), None)
+                if found is not None and (digest in places or len(places) < self.each):
+                    places[digest] = self._keep(opened.key, digest, found)
+        except Exception as error:  # a data set may fail in any way; the page is made without it
+            return {"places": places, "without": reason_of(error)}
+        return {"places": places}
+
+    @staticmethod
+    def _read_images(opened: OpenSplit, id: str) -> dict[str, Any]:
+        """Return the images of a sample by digest."""
+        if id not in opened.places:
+            raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
+        return {digest_pixels(image): image for image in opened.split[opened.places[id]].images}
+
     def _place_picture(self, opened: OpenSplit, id: str) -> int:
-        if (opened.key, id) not in self._places:
-            if id not in opened.places:
-                raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
-            self.pictures.append(data_uri(opened.split[opened.places[id]].image))
-            self._places[opened.key, id] = len(self.pictures) - 1
-        return self._places[opened.key, id]
+        if (opened.key, id) in self._places:
+            return self._places[opened.key, id]
+        if id not in opened.places:
+            raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
+        return self._keep(opened.key, id, opened.split[opened.places[id]].image)
+
+    def _keep(self, key: str, name: str, image: Any) -> int:
+        if (key, name) not in self._places:
+            self.pictures.append(data_uri(image))
+            self._places[key, name] = len(self.pictures) - 1
+        return self._places[key, name]
 
 
 def choose_positions(count: int, wanted: int) -> list[int]:

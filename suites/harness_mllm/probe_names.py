@@ -8,7 +8,8 @@ PROBE_NAMES = (
     "shot labels flipped",
     "shot labels random",
     "shot images shuffled",
+    "shots without images",
 )
 
-SHOT_PROBES = ("shot labels flipped", "shot labels random", "shot images shuffled")
+SHOT_PROBES = ("shot labels flipped", "shot labels random", "shot images shuffled", "shots without images")
 """Probes that change the examples before a question."""

@@ -87,6 +87,11 @@ def shuffle_shot_images(questions: Sequence[Question], groups: Sequence[str], se
     return changed
 
 
+def drop_shot_images(questions: Sequence[Question], groups: Sequence[str], seed: object) -> list[Question]:
+    """Return the questions without the images of their shots; those of the last turn stay."""
+    return [replace(q, turns=(*drop_images(q).turns[:-1], q.turns[-1])) for q in questions]
+
+
 PROBES: Mapping[str, Probe] = {
     "no image": show_no_image,
     "another image": show_another_image,
@@ -94,6 +99,7 @@ PROBES: Mapping[str, Probe] = {
     "shot labels flipped": flip_shot_labels,
     "shot labels random": draw_shot_labels,
     "shot images shuffled": shuffle_shot_images,
+    "shots without images": drop_shot_images,
 }
 """Probes by the value of the axis `probe`; "none" asks the questions as they are."""
 

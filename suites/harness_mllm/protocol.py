@@ -20,7 +20,8 @@ class AnsweringProtocol(AnsweringOptions):
 
     Axes: `shots`, the number of solved examples before each question (0 if absent), drawn from another split; `probe`,
     what is changed about the questions to see whether the model looked: "none" (the default), "no image", "another
-    image", "images reversed", "shot labels flipped", "shot labels random" or "shot images shuffled".
+    image", "images reversed", "shot labels flipped", "shot labels random", "shot images shuffled" or "shots
+    without images".
 
     A question of several prompts or orders of choices has several answers; all count, as repeated measures of one
     sample. Refused, failed and unreadable answers are counted apart and are never right. Questions about one image

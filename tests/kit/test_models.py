@@ -23,6 +23,7 @@ CLIP = {
 SMALL: dict[str, Mapping[str, Any] | None] = {
     "alexnet-network": {},
     "chat-endpoint": None,  # it is a server's; held to the kit in tests/language, with one of its own
+    "copy-last-shot": {},
     "cyclegan-resnet": {"width": 4, "blocks": 1, "patch_layers": 1},
     "cyclegan-unet": {"width": 4, "patch_layers": 1},
     "densenet-bc": {"depth": 10, "growth": 4},
@@ -43,6 +44,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "hf-text": None,  # its weights are a folder; held to the kit in tests/fusion, with made-up ones
     "lenet5": {},
     "mlp": {"hidden": [8]},
+    "nearest-shot": {"embedder": VIT},
     "open_clip": {"name": "small", "config": "{config}"},
     "pair": {"image": VIT, "text": {"plugin": "tiny-clip", "tower": "vit", "steps": 0}},
     "perceptron": {},

@@ -92,6 +92,14 @@ def test_random_labels_and_shuffled_images_depend_on_seed_and_question_alone():
     assert answers(shuffled) == answers(question)
 
 
+def test_shots_without_images_keep_their_texts_and_the_question_its_images():
+    question = ask("a", 1, 2, shots=((3, "red"), (4, "blue")))
+    (changed,) = apply_probe("shots without images", [question], ["a"], 0)
+    assert shown(changed) == [1, 2]
+    assert [turn.parts for turn in changed.turns[:-1]] == [("What?",), ("red",), ("What?",), ("blue",)]
+    assert changed.turns[-1] == question.turns[-1]
+
+
 def test_an_unknown_probe_is_named():
     with pytest.raises(OptionError, match="there is no probe 'no images'"):
         apply_probe("no images", [ask("a", 1)], ["a"], 0)

@@ -166,6 +166,9 @@ def test_all_tables_can_be_made(name, monkeypatch, tmp_path):
             experiment["axes"]["shots"] = [n for n in experiment["axes"]["shots"] if n in (0, 4)]
         if (experiment["protocol"] or {}).get("embedder"):
             experiment["protocol"]["embedder"] = {"plugin": "tiny-vit", "steps": 0}
+        for model in experiment["models"] or ():
+            if model.get("embedder"):
+                model["embedder"] = {"plugin": "tiny-vit", "steps": 0}
     with (
         registry.register_temporarily("models", "speaker", Speaker),
         registry.register_temporarily("models", "constant", Constant),

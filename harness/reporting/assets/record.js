@@ -33,6 +33,7 @@ function numbers(title, values) {
 }
 
 function predictions(samples, pictures) {
+  if (samples.answers) return answers(samples, pictures);
   const parts = [el("h4", {}, "Predictions")];
   if (!samples.rows) return [...parts, el("p", { class: "caption" }, samples.note || "")];
   const { columns, rows, hit, names = {} } = samples;
