@@ -17,8 +17,9 @@ from harness_language.conversations import ModelAnswer, Question, count_images, 
 from harness_metrics.answers import Answered
 from harness_mllm.evidence_kinds import keep_readers, measure_kinds
 from harness_mllm.likelihood import score_choices
+from harness_mllm.probe_names import PERMUTED
 from harness_mllm.probes import apply_probe
-from harness_mllm.questions import Item, build_question, order_choices, read_item
+from harness_mllm.questions import Item, build_question, order_choices, permute_choices, read_item
 from harness_mllm.shots import Shots
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class AnsweringCell:
         if not len(split):
             raise DataError(f"{label}: the split has no samples")
         self.items = [read_item(options, split, row) for row in range(len(split.ids))]
+        if self._probe_name == PERMUTED:
+            self.items = [permute_choices(item, job.cell.seed) for item in self.items]
         shots = self._draw_shots(found.name)
         asked: list[Asked] = []
         for item, own in zip(self.items, shots, strict=True):
@@ -89,8 +92,12 @@ class AnsweringCell:
         shots = Shots(self.options, self.job, count, tested)
         return list(shots.of(self.items, range(len(self.items))))
 
+    @property
+    def _probe_name(self) -> str:
+        return str(self.job.cell.axes.get("probe", "none"))
+
     def _probe(self, asked: list[Asked]) -> list[Asked]:
-        probe = str(self.job.cell.axes.get("probe", "none"))
+        probe = "none" if self._probe_name == PERMUTED else self._probe_name  # which the prompts have in them
         groups = [one.item.group for one in asked]
         changed = apply_probe(probe, [one.question for one in asked], groups, self.job.cell.seed)
         return [

@@ -12,7 +12,7 @@ from harness.inference.splits import find_test_split
 from harness_language.contracts import AnswersConversations, ScoresContinuations
 from harness_metrics.answers import Answered
 from harness_mllm.answering_options import AnsweringOptions
-from harness_mllm.probe_names import PROBE_NAMES, SHOT_PROBES
+from harness_mllm.probe_names import PERMUTED, PROBE_NAMES, SHOT_PROBES
 
 
 class AnsweringProtocol(AnsweringOptions):
@@ -20,7 +20,7 @@ class AnsweringProtocol(AnsweringOptions):
 
     Axes: `shots`, the number of solved examples before each question (0 if absent), drawn from another split; `probe`,
     what is changed about the questions to see whether the model looked: "none" (the default), "no image", "another
-    image", "images reversed", "shot labels flipped", "shot labels random", "shot images shuffled" or "shots
+    image", "images reversed", "choices permuted", "shot labels flipped", "shot labels random", "shot images shuffled" or "shots
     without images".
 
     A question of several prompts or orders of choices has several answers; all count, as repeated measures of one
@@ -81,6 +81,8 @@ class AnsweringProtocol(AnsweringOptions):
             return f"shots must be a whole number of at least 0, not {shots!r}"
         if probe not in PROBE_NAMES:
             return f"there is no probe '{probe}'; known: {', '.join(PROBE_NAMES)}"
+        if probe == PERMUTED and self.show == "none":
+            return f"the probe '{probe}' changes the order in which choices are shown, and none are: set show"
         if probe in SHOT_PROBES and not shots and not getattr(dataset, "shots", 0):
             return f"the probe '{probe}' changes shots, and there are none"
         return find_test_split(dataset.splits, self.split).refusal

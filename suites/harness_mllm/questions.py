@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import Answers, DataError, Split
+from harness import Answers, DataError, Split, derive_seed
 from harness.contract.declared import ask
 from harness_language.answer_extraction import LETTERS
 from harness_language.conversations import ImagePart, Question, Turn
@@ -74,6 +74,18 @@ def order_choices(item: Item, order: int) -> Item:
         return item
     choices = tuple(target.choices[(n + order) % count] for n in range(count))
     right = None if target.right is None else (target.right - order) % count
+    return replace(item, target=replace(target, choices=choices, right=right))
+
+
+def permute_choices(item: Item, seed: object) -> Item:
+    """Return the item with its choices in an order that depends on the seed and the sample's id alone."""
+    target = item.target
+    if len(target.choices) < 2:
+        return item
+    rng = np.random.default_rng(derive_seed("choices", seed, item.id))
+    order = rng.permutation(len(target.choices)).tolist()
+    right = None if target.right is None else order.index(target.right)
+    choices = tuple(target.choices[n] for n in order)
     return replace(item, target=replace(target, choices=choices, right=right))
 
 

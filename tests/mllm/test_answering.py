@@ -250,6 +250,21 @@ def test_orders_turn_all_choices_through_all_places():
     assert question.turns[-1].parts[0] == "Which? A. green\nB. blue\nC. grey\nD. red"
 
 
+def test_permuted_choices_move_the_right_one_and_nothing_else(run):
+    shown = {"show": "letters", "prompts": ["{question}\n{choices}"]}
+    (looker,) = run(shown, axes={"probe": ["choices permuted"]})
+    assert looker.metrics["choice-accuracy"] == 1
+    texts = {q.id: q.turns[-1].parts[-1] for q in Looker.asked}
+    assert len(set(texts.values())) > 5
+    assert all(sorted(text.split()) == sorted(next(iter(texts.values())).split()) for text in texts.values())
+    (first,) = run(shown, "first-letter", axes={"probe": ["choices permuted"]})
+    letters = [text.split("A. ")[1].split()[0] for text in texts.values()]
+    expected = np.mean([letter == COLOURS[n % 4] for n, letter in enumerate(letters)])
+    assert first.metrics["choice-accuracy"] == pytest.approx(expected)
+    (skipped,) = run({}, axes={"probe": ["choices permuted"]})
+    assert "none are: set show" in skipped.reason
+
+
 class Uniform:
     """Gives every token the probability 1/V, V = 7; a token is a letter."""
 
