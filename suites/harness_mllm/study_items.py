@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 UNDESCRIBED = "(no description)"
 """Stands for a frame whose description was refused or failed."""
 
+Described = list[list[tuple[str, bool]]]
+"""By item and frame a description, and whether it was cut."""
+
 ITEMS_AT_ONCE = 32
 """Items whose frames are in memory together."""
 
@@ -81,7 +84,7 @@ def describe_frames(options: StudyOptions, job: Job, items: StudyItems) -> list[
     def compute() -> NDArray[np.uint8]:
         return np.frombuffer(json.dumps(_ask_all(options, beside, items)).encode(), np.uint8)
 
-    def fetch() -> list[list[str]]:
+    def fetch() -> Described:
         if ask(beside.model, "module") is None:
             kept = compute()
         else:
@@ -89,11 +92,12 @@ def describe_frames(options: StudyOptions, job: Job, items: StudyItems) -> list[
                 "frame descriptions", items.split, compute, rows=items.rows, prompt=options.describe,
                 tokens=options.describe_tokens,
             )  # fmt: skip
-        found: list[list[str]] = json.loads(bytes(np.asarray(kept, np.uint8)))
+        found: Described = json.loads(bytes(np.asarray(kept, np.uint8)))
         return found
 
     key = ("frame descriptions", items.split, items.rows.tobytes(), options.describe, options.describe_tokens)
-    texts = beside.shared((*key, job.cell.dataset.identity, job.cell.limit), fetch, of="model")
+    kept = beside.shared((*key, job.cell.dataset.identity, job.cell.limit), fetch, of="model")
+    texts = [[text for text, _ in frames] for frames in kept]
     lost = sum(text == UNDESCRIBED for frames in texts for text in frames)
     total = sum(len(frames) for frames in texts)
     if lost == total:
@@ -101,12 +105,14 @@ def describe_frames(options: StudyOptions, job: Job, items: StudyItems) -> list[
         raise DataError(f"{job.cell.dataset.label}: {what.format(items.split)}")
     if lost:
         job.remark(f"{lost} of {total} frames of '{items.split}' were not described: refused or failed")
+    if cut := sum(was_cut for frames in kept for _, was_cut in frames):
+        job.remark(f"{cut} of {total} descriptions of '{items.split}' were cut at describe_tokens")
     return texts
 
 
-def _ask_all(options: StudyOptions, job: Job, items: StudyItems) -> list[list[str]]:
+def _ask_all(options: StudyOptions, job: Job, items: StudyItems) -> Described:
     split = job.splits(items.split)
-    found: list[list[str]] = []
+    found: Described = []
     for at in range(0, len(items), ITEMS_AT_ONCE):
         part = [split[int(row)].images for row in items.rows[at : at + ITEMS_AT_ONCE]]
         questions = [
@@ -119,9 +125,13 @@ def _ask_all(options: StudyOptions, job: Job, items: StudyItems) -> list[list[st
         ]  # fmt: skip
         answers: list[ModelAnswer] = job.model.generate(questions) if questions else []
         left = iter(answers)
-        found += [[" ".join(next(left).text.split()) or UNDESCRIBED for _ in images] for images in part]
+        found += [[_read_description(next(left)) for _ in images] for images in part]
         job.advance(min(at + ITEMS_AT_ONCE, len(items)), len(items))
     return found
+
+
+def _read_description(answer: ModelAnswer) -> tuple[str, bool]:
+    return " ".join(answer.text.split()) or UNDESCRIBED, answer.status == "truncated"
 
 
 def write_items(arm: Arm, items: StudyItems, described: Sequence[Sequence[str]] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 import harness
 from harness import OptionError, Sample
@@ -23,6 +26,7 @@ from harness_mllm.study_baselines import predict_supervised, vote_of_neighbours
 from harness_mllm.study_items import exchange_items
 from harness_mllm.study_options import StudyOptions
 from harness_mllm.study_prompts import StudyPrompts
+from harness_mllm.study_vectors import find_neighbours, scale_to_unit
 
 COLOURS = ("red", "green", "blue", "grey")
 
@@ -121,6 +125,23 @@ class Follower(Reader):
         return ModelAnswer(found[1])
 
 
+class Encoder:
+    """Embeds an image as (2, 0) if it is red and (0, 1) if not, and a text as its lengths before and after "clip"."""
+
+    def load(self, device: Any) -> None:
+        pass
+
+    def prepare(self, image: Any) -> torch.Tensor:
+        return torch.tensor([[[float(np.asarray(image)[0, 0, 0])]]])
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        red = images.flatten(1) == 40
+        return torch.cat([2.0 * red, 1.0 * ~red], dim=1)
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([[1.0, 0.0] if "early" in text else [0.0, 1.0] for text in texts])
+
+
 class Mumbler(Reader):
     """Is not understood about early items, and refuses others."""
 
@@ -132,7 +153,7 @@ class Mumbler(Reader):
         )
 
 
-MODELS = {"reader": Reader, "copier": Copier, "follower": Follower, "mumbler": Mumbler}
+MODELS = {"reader": Reader, "copier": Copier, "follower": Follower, "mumbler": Mumbler, "encoder": Encoder}
 
 
 @pytest.fixture
@@ -197,6 +218,30 @@ def test_a_model_that_follows_the_prediction_is_the_supervised_model(study, how)
     (followed, said), (fitted, own) = found.values()
     assert said["extracted"].tolist() == own["extracted"].tolist()
     assert followed.metrics["choice-accuracy"] == fitted.metrics["choice-accuracy"] == 1
+
+
+def test_frames_are_compared_by_the_mean_of_unit_embeddings(study):
+    found = study(["title+frames+knn"], embedder="encoder", embed="frames", neighbours=1)
+    record, samples = found["title+frames+knn", "none"]
+    assert record.metrics["choice-accuracy"] == 0.5  # all red, and all others as the first of them
+    assert samples["extracted"].value_counts().to_dict() == {"red": 10, "green": 30}
+
+
+def test_two_frames_of_unequal_length_count_alike():
+    vectors = scale_to_unit(np.array([[2.0, 0.0], [0.0, 1.0]]))
+    assert scale_to_unit(vectors.mean(axis=0, keepdims=True))[0] == pytest.approx([2**-0.5, 2**-0.5])
+
+
+def test_texts_are_compared_by_the_embedder(study):
+    record, samples = study(["title+knn"], embedder="encoder", neighbours=1)["title+knn", "none"]
+    assert samples["extracted"].value_counts().to_dict() == {"red": 20, "blue": 20}
+    assert record.metrics["choice-accuracy"] == 0.5
+
+
+def test_neighbours_are_of_other_groups():
+    unit = scale_to_unit(np.array([[1.0, 0], [1, 0.1], [0, 1], [1, 0]]))
+    near = find_neighbours(unit, unit[:1], ["a"], ["a", "b", "c", "d"], 2)
+    assert [rows.tolist() for rows in near] == [[3, 1]]
 
 
 def test_hypotheses_are_stated_once_and_shown_with_each_item(study):
@@ -318,3 +363,48 @@ def test_the_shipped_suite_says_what_is_missing(monkeypatch, tmp_path):
     plan = make_plan(suites.load_suite_file("mllm-study"))
     assert plan.counts() == {"skipped": len(plan)}
     assert all(any(w in p.reason for w in ("no such table", "OPENAI_BASE_URL", "get it")) for p in plan)
+
+
+class Guesser(Reader):
+    """Says the first class, or names it."""
+
+    def answer(self, question: Question) -> ModelAnswer:
+        if images := list_images(question):
+            return ModelAnswer("bright" if np.asarray(images[0].decoded())[0, 0, 0] > 127 else "dark")
+        text = text_of(question)
+        bright = "bright" in text.partition("The item:\n")[2]
+        if "separated by semicolons" in text:
+            return ModelAnswer("comedy; drama" if bright else "drama")
+        return ModelAnswer("D" if bright else "A")
+
+
+def test_all_tables_of_the_shipped_suite_can_be_made(monkeypatch, tmp_path):
+    for folder, column in (("videos", "channel"), ("films", "film")):
+        (tmp_path / folder).mkdir()
+        rows = []
+        for n in range(48):
+            Image.new("RGB", (8, 8), (255 * (n % 2),) * 3).save(tmp_path / folder / f"{n}.png")
+            rows.append(
+                {
+                    "id": n,
+                    "title": f"number {n}",
+                    "frames": f"{n}.png",
+                    column: n // 2 if folder == "videos" else n,
+                }
+                | {"views": n + 1000 * (n % 2), "published": f"{2000 + n // 2}"}
+                | {"genres": "comedy;drama" if n % 2 else "drama", "split": "train" if n < 24 else "test"}
+            )
+        (tmp_path / folder / "items.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.setenv("HARNESS_DATA_ROOT", str(tmp_path))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    planned = suites.load_suite_file("mllm-study").model_dump()
+    planned["models"] = [{"plugin": "guesser"}]
+    with registry.register_temporarily("models", "guesser", Guesser):
+        run = harness.run(planned, store=tmp_path / "store", device="cpu", executor="inline")
+    assert not {r.reason for r in run.records if r.status != "ok"}
+    tables = {table.name: table for table in run.tables()}
+    assert set(tables) == {"popularity", "genres", "looked"}
+    for table in tables.values():
+        assert table.rows
+        assert not [n for n in table.footnotes if n.startswith(("not available", "no value"))]
+    assert any("looked" in row.header for row in tables["looked"].rows)
