@@ -37,6 +37,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "imagenet-r": {"root": "{files}", "partial": True},
     "imagenet-sketch": {"root": "{files}", "partial": True},
     "imagenetv2": {"root": "{files}", "partial": True},
+    "media-table": None,
     "mvsa": None,  # in tests/fusion, with its own files
     "objectnet": {"root": "{files}", "partial": True},
     "pairs": {"path": "{files}/pairs.csv"},
@@ -46,6 +47,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "question-file": None,
     "scene-domains": {"train": 12, "test": 12},
     "scene-episodes": {"count": 4},
+    "scene-films": {"count": 4},
     "scene-pairs": {"count": 40},
     "scene-questions": {"count": 4},
     "scenes": {"per_class": 2},

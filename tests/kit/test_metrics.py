@@ -15,6 +15,7 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference
 from harness.testing import MetricConformance
 from harness_metrics.answers import Answered
+from harness_metrics.label_sets import LabelSets
 
 # softmax of (log 3, 0) is (3/4, 1/4): two right, one wrong, all with confidence 3/4
 LOGITS = np.log([[3.0, 1.0], [1.0, 3.0], [3.0, 1.0]])
@@ -41,6 +42,9 @@ ANSWERS = Answered(
     orders=[0, 1, 0, 1],
     objects=[["yes"]] * 2 + [["no"]] * 2,
 )
+
+# one label right of two, and one given in excess: 1 hit, 2 given, 2 right; the first class has F1 1, the others 0
+SETS = LabelSets(np.array([[1.0, 0, 1], [0, 0, 0]]), np.array([[1, 0, 0], [0, 1, 0]]), ["a", "b"])
 
 KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "top1": [(PAIRS, 2 / 3), (SIX, 1 / 3)],
@@ -69,6 +73,12 @@ KNOWN: dict[str, list[tuple[Any, Any]]] = {
         (ANSWERS, {"accuracy": 3 / 4, "precision": 1, "recall": 1 / 2, "f1": 2 / 3, "yes_share": 1 / 4})
     ],
     "mme-score": [(ANSWERS, {"score": 125, "accuracy": 3 / 4, "accuracy_plus": 1 / 2})],
+    "within-one": [(ANSWERS, 3 / 4)],  # two bins: what can't be read alone is farther
+    # right 0, 0, 1, 1; given 0, 1 (unread: the farthest), 1, 1: 1 of 4 disagree, 2 of 4 by chance
+    "quadratic-kappa": [(ANSWERS, 1 / 2)],
+    "set-micro-f1": [(SETS, 2 * 1 / (2 + 2))],
+    "set-macro-f1": [(SETS, 1 / 3)],
+    "exact-set": [(SETS, 0)],
     "answer-rates": [(ANSWERS, {"unparsed": 1 / 4, "refused": 0, "truncated": 0, "failed": 0})],
     "chair": [(ANSWERS, {"i": 0, "s": 0})],
     "object-coverage": [(ANSWERS, 3 / 4)],
@@ -98,8 +108,6 @@ def generated(quality: float, seed: int) -> Any:
 
 def label_sets(quality: float, seed: int) -> Any:
     """Scores of four labels, any of which a sample may have."""
-    from harness_metrics.label_sets import LabelSets
-
     rng = np.random.default_rng(seed)
     targets = rng.integers(0, 2, (80, 4))
     return LabelSets(
@@ -107,9 +115,9 @@ def label_sets(quality: float, seed: int) -> Any:
     )
 
 
-MAKERS: Mapping[str, Callable[[float, int], Any]] = dict.fromkeys(OTHER_EVIDENCE, generated) | {
-    "map_11point": label_sets
-}
+MAKERS: Mapping[str, Callable[[float, int], Any]] = dict.fromkeys(OTHER_EVIDENCE, generated) | dict.fromkeys(
+    ("map_11point", "set-micro-f1", "set-macro-f1", "exact-set"), label_sets
+)
 
 
 def names() -> list[str]:
