@@ -16,7 +16,7 @@ from harness_language.answer_extraction import LETTERS, extract_choice, extract_
 from harness_language.conversations import ModelAnswer, Question, count_images, render_question
 from harness_metrics.answers import Answered
 from harness_mllm.evidence_kinds import keep_readers, measure_kinds
-from harness_mllm.likelihood import score_choices
+from harness_mllm.likelihood import pick_likeliest, score_choices
 from harness_mllm.probes import apply_probe
 from harness_mllm.questions import Item, build_question, order_choices, read_item
 from harness_mllm.shots import Shots
@@ -65,7 +65,7 @@ class AnsweringCell:
         began = time.perf_counter()
         answers, scores = self.answer()
         seconds = time.perf_counter() - began
-        extracted = [self.extract(one, answer) for one, answer in zip(self.asked, answers, strict=True)]
+        extracted = self._read(answers, scores)
         answered = self.collect(answers, extracted)
         evidence: dict[str, Any] = {"": answered}
         if (predictions := self._predict(scores)) is not None:
@@ -107,14 +107,15 @@ class AnsweringCell:
             part = self.asked[at : at + options.at_once]
             questions = [one.question for one in part]
             if options.how == "generate":
-                answers += model.generate(questions)
+                given = model.generate(questions)
+                if len(given) != len(questions):
+                    raise DataError(f"the model gave {len(given)} answers to {len(questions)} questions")
+                answers += given
             else:
                 texts = [self._continuations(one.item) for one in part]
                 own = score_choices(model, questions, texts, options.normalise)
                 scores += own
-                answers += [
-                    ModelAnswer(t[int(np.argmax(s))].strip()) for t, s in zip(texts, own, strict=True)
-                ]
+                answers += [self._say(*one) for one in zip(part, texts, own, strict=True)]
             self.job.advance(min(at + len(part), total), total)
         return answers, scores
 
@@ -126,6 +127,24 @@ class AnsweringCell:
             )
         said = LETTERS[: len(choices)] if self.options.show == "letters" else choices
         return [f" {text}" for text in said]
+
+    def _say(self, one: Asked, texts: Sequence[str], scores: Any) -> ModelAnswer:
+        picked = pick_likeliest(scores, one.item.target.choices)
+        if picked is None:
+            return ModelAnswer("", reason="several choices are equally likely")
+        return ModelAnswer(texts[picked].strip())
+
+    def _read(self, answers: Sequence[ModelAnswer], scores: Sequence[Any]) -> list[str | None]:
+        """Return what is read from each answer; by likelihood, the choice itself, which needs no reading."""
+        if not scores:
+            return [self.extract(one, answer) for one, answer in zip(self.asked, answers, strict=True)]
+        picked = [
+            pick_likeliest(s, one.item.target.choices) for one, s in zip(self.asked, scores, strict=True)
+        ]
+        return [
+            None if n is None else one.item.target.choices[n]
+            for one, n in zip(self.asked, picked, strict=True)
+        ]
 
     def extract(self, one: Asked, answer: ModelAnswer) -> str | None:
         if answer.status not in ("ok", "truncated"):

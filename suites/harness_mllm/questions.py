@@ -55,8 +55,9 @@ def read_item(options: AnsweringOptions, split: Split, row: int) -> Item:
         raise DataError(f"sample '{sample.id}' has no accepted answer")
     if not question:
         raise DataError(f"sample '{sample.id}' has no question")
+    group = _column(split, "groups", row)
     return Item(
-        str(sample.id), str(_column(split, "groups", row) or sample.id), tuple(map(ImagePart, sample.images)), question,
+        str(sample.id), str(sample.id if group is None or group == "" else group), tuple(map(ImagePart, sample.images)), question,
         target, _column(split, "turns", row), str(_column(split, "answer_types", row) or ""),
         tuple(_column(split, "objects", row) or ()),
     )  # fmt: skip

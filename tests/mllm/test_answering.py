@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import harness
-from harness import Answers, OptionError, Sample
+from harness import Answers, DataError, OptionError, Sample
 from harness.discovery import registry
 from harness.leaderboard.frame import shorten_columns, suite_frame
 from harness_language.contracts import ContinuationScore
 from harness_language.conversations import ImagePart, ModelAnswer, Question, list_images
 from harness_mllm.answering_options import AnsweringOptions
-from harness_mllm.likelihood import score_choices
+from harness_mllm.likelihood import BLANK, pick_likeliest, score_choices
 from harness_mllm.probe_summary import ProbeDifferences
 from harness_mllm.questions import Item, build_question, order_choices
 
@@ -216,6 +216,7 @@ def test_labels_become_questions_with_class_names(run):
         ({"prompts": ["{question"]}, "is no template"),
         ({"prompts": ["{question}", "{question}"]}, "is there twice"),
         ({"show": "letters"}, "has no {choices}"),
+        ({"prompts": ["{question} {choices}"]}, "leaves them out"),
         ({"circular": True}, "circular needs choices that are shown"),
         ({"selection": "similar"}, "needs an embedder"),
         ({"max_tokens": 0}, "must be at least 1"),
@@ -271,3 +272,103 @@ def test_normalised_likelihoods_of_a_uniform_model():
         assert mean[0] == pytest.approx(mean[1])
     (blank,) = score_choices(Uniform(), [question], texts, "blank")
     assert blank == pytest.approx([0.0, 0.0])
+
+
+class Scripted:
+    """Gives the continuations of every question the same scores; under grey images those of `grey`."""
+
+    def __init__(self, scores: Sequence[float], grey: Sequence[float] = ()) -> None:
+        self.scores, self.grey = scores, grey
+
+    def loglikelihood(
+        self, questions: Sequence[Question], continuations: Sequence[Sequence[str]]
+    ) -> list[list[ContinuationScore]]:
+        blank = [
+            any(np.asarray(i.decoded())[0, 0, 0] == BLANK for i in list_images(question))
+            for question in questions
+        ]
+        return [[ContinuationScore(s, 1, False) for s in (self.grey if b else self.scores)] for b in blank]
+
+
+def ask_plate() -> Question:
+    item = Item("a", "a", (ImagePart(paint(1)),), "Which?", Answers((), COLOURS[:2], 0))
+    return build_question(AnsweringOptions(), item, 0, 0)
+
+
+def test_a_likelihood_unknown_with_and_without_the_image_is_never_the_highest():
+    hidden = Scripted([-np.inf, -2.0], [-np.inf, -1.0])
+    (scores,) = score_choices(hidden, [ask_plate()], [["red", "green"]], "blank")
+    assert scores.tolist() == [-np.inf, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Scripted([-1.0, -2.0], [-1.0, -np.inf]), "'green' under a blank image is not known"),
+        (Scripted([-1.0, np.nan]), "'a#0#0': a likelihood is not a number"),
+        (Scripted([-1.0]), "scored 1 of 2 continuations"),
+    ],
+)
+def test_scores_that_decide_nothing_are_refused(model, message):
+    with pytest.raises(DataError, match=message):
+        score_choices(model, [ask_plate()], [["red", "green"]], "blank" if model.grey else "sum")
+
+
+def test_equally_likely_choices_are_none_of_them():
+    assert pick_likeliest([-1.0, -1.0, -2.0], ["red", "green", "blue"]) is None
+    assert pick_likeliest([-1.0, -1.0, -2.0], ["red", "red", "blue"]) == 0
+    assert pick_likeliest([-2.0, -1.0, -1.5], ["red", "green", "blue"]) == 1
+
+
+class LetterPlates(Plates):
+    """Questions whose choices are letters, in another order than their labels."""
+
+    def load(self, split: str) -> Any:
+        loaded = PlateSplit(split)
+        loaded.targets = [Answers((), ("B", "A", "D", "C"), n % 4) for n in range(24)]
+        loaded.groups = [n // 12 for n in range(24)]
+        return loaded
+
+
+class LikelySecond(Looker):
+    """Finds the second continuation likeliest, and all of them equally likely without an image."""
+
+    def loglikelihood(
+        self, questions: Sequence[Question], continuations: Sequence[Sequence[str]]
+    ) -> list[list[ContinuationScore]]:
+        return [
+            [ContinuationScore(float(n == 1 and bool(list_images(q))), 1, False) for n in range(len(own))]
+            for q, own in zip(questions, continuations, strict=True)
+        ]
+
+
+def test_by_likelihood_the_choice_is_known_whatever_it_says(run, tmp_path):
+    letters = {"how": "likelihood", "show": "letters", "prompts": ["{question} {choices}"]}
+    with (
+        registry.register_temporarily("models", "second", LikelySecond),
+        registry.register_temporarily("datasets", "letter-plates", LetterPlates),
+    ):
+        found = run(letters, "second", {"probe": ["none", "no image"]}, datasets=["letter-plates"],
+                    metrics=["choice-accuracy", "top1", "answer-rates"])  # fmt: skip
+    records = {r.coordinates["probe"]: r for r in found}
+    assert records["none"].metrics["choice-accuracy"] == records["none"].metrics["top1.ranking"] == 0.25
+    assert records["none"].metrics["answer-rates.unparsed"] == 0
+    assert records["no image"].metrics["choice-accuracy"] == 0
+    assert records["no image"].metrics["answer-rates.unparsed"] == 1
+    samples = harness.Store(tmp_path / "store").samples(records["none"].id)
+    assert set(samples["extracted"]) == {"A"}
+    assert samples["cluster"].nunique() == 2  # an image may be called 0
+
+
+class Forgetful(Looker):
+    """Leaves out its last answer."""
+
+    def generate(self, questions: Sequence[Question]) -> list[ModelAnswer]:
+        return super().generate(questions)[:-1]
+
+
+def test_answers_that_are_fewer_than_the_questions_are_refused(run):
+    with registry.register_temporarily("models", "forgetful", Forgetful):
+        (record,) = run({}, "forgetful")
+    assert record.status == "failed"
+    assert "gave 23 answers to 24 questions" in record.reason
