@@ -45,7 +45,7 @@ def score_choices(
 
 def pick_likeliest(scores: Sequence[float] | NDArray[np.float64], choices: Sequence[str]) -> int | None:
     """Return the index of the highest score, or None if choices of different texts share it."""
-    best = np.flatnonzero(np.asarray(scores) == np.max(scores))
+    best = np.flatnonzero(np.asarray(scores) == np.max(scores)).tolist()
     return int(best[0]) if len({choices[n] for n in best}) == 1 else None
 
 
