@@ -48,6 +48,11 @@ class AnsweringCell:
         if not len(split):
             raise DataError(f"{label}: the split has no samples")
         self.items = [read_item(options, split, row) for row in range(len(split.ids))]
+        same = sum(len(set(item.target.choices)) < len(item.target.choices) for item in self.items)
+        if same:
+            job.remark(
+                f"{same} of {len(self.items)} questions have choices of equal texts, which count as one"
+            )
         shots = self._draw_shots(found.name)
         asked: list[Asked] = []
         for item, own in zip(self.items, shots, strict=True):
@@ -65,6 +70,10 @@ class AnsweringCell:
         began = time.perf_counter()
         answers, scores = self.answer()
         seconds = time.perf_counter() - began
+        if failed := [answer.reason for answer in answers if answer.status == "failed"]:
+            self.job.remark(
+                f"{len(failed)} of {len(answers)} answers failed, and count as wrong (one: {failed[0]})"
+            )
         extracted = self._read(answers, scores)
         answered = self.collect(answers, extracted)
         evidence: dict[str, Any] = {"": answered}
@@ -93,6 +102,9 @@ class AnsweringCell:
         probe = str(self.job.cell.axes.get("probe", "none"))
         groups = [one.item.group for one in asked]
         changed = apply_probe(probe, [one.question for one in asked], groups, self.job.cell.seed)
+        kept = sum(one.question == new for one, new in zip(asked, changed, strict=True))
+        if kept and probe != "none":
+            self.job.remark(f"the probe '{probe}' leaves {kept} of {len(asked)} questions as they were")
         return [
             Asked(one.item, one.prompt, one.order, question)
             for one, question in zip(asked, changed, strict=True)

@@ -80,6 +80,10 @@ class AnsweringProtocol(AnsweringOptions):
             return f"shots must be a whole number of at least 0, not {shots!r}"
         if probe not in PROBE_NAMES:
             return f"there is no probe '{probe}'; known: {', '.join(PROBE_NAMES)}"
+        if self.how == "likelihood" and self.normalise == "blank":
+            blind = "this model" if not getattr(model, "sees_images", True) else ""
+            if unseeing := blind or (f"the probe '{probe}'" if probe == "no image" else ""):
+                return f"normalise = 'blank' is 0 for every choice without images, and {unseeing} has none"
         if probe in SHOT_PROBES and not shots and not getattr(dataset, "shots", 0):
             return f"the probe '{probe}' changes shots, and there are none"
         return find_test_split(dataset.splits, self.split).refusal

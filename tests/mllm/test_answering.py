@@ -372,3 +372,53 @@ def test_answers_that_are_fewer_than_the_questions_are_refused(run):
         (record,) = run({}, "forgetful")
     assert record.status == "failed"
     assert "gave 23 answers to 24 questions" in record.reason
+
+
+class Unlucky(Looker):
+    """Gets no answer to every fourth question, and half an emoji to the next."""
+
+    def generate(self, questions: Sequence[Question]) -> list[ModelAnswer]:
+        found = super().generate(questions)
+        found[::4] = [ModelAnswer("", "failed", reason="time-out") for _ in found[::4]]
+        found[1::4] = [ModelAnswer(answer.text + "\ud83d") for answer in found[1::4]]
+        return found
+
+
+def test_answers_that_failed_are_told_and_odd_texts_are_kept(run, tmp_path):
+    with registry.register_temporarily("models", "unlucky", Unlucky):
+        (record,) = run({}, "unlucky")
+    assert record.metrics["choice-accuracy"] == 0.75
+    assert "6 of 24 answers failed, and count as wrong (one: time-out)" in record.remarks
+    samples = harness.Store(tmp_path / "store").samples(record.id)
+    assert samples["answer"][1] == "It is green.\ufffd"
+
+
+def test_a_probe_that_changes_nothing_is_told(run):
+    probes = {"probe": ["shot labels flipped", "images reversed", "no image"], "shots": [1]}
+    remarks = {r.coordinates["probe"]: " ".join(r.remarks) for r in run({}, axes=probes)}
+    assert "'shot labels flipped' leaves 24 of 24 questions as they were" in remarks["shot labels flipped"]
+    assert "'images reversed' leaves 24 of 24 questions as they were" in remarks["images reversed"]
+    assert "leaves" not in remarks["no image"]
+
+
+class TwinPlates(Plates):
+    """Questions whose right choice is there twice."""
+
+    def load(self, split: str) -> Any:
+        loaded = PlateSplit(split)
+        loaded.targets = [Answers((), ("red", "green", "blue", "grey", COLOURS[n % 4]), 4) for n in range(24)]
+        return loaded
+
+
+def test_choices_of_equal_texts_are_told_and_count_as_one(run):
+    with registry.register_temporarily("datasets", "twins", TwinPlates):
+        (record,) = run({}, datasets=["twins"])
+    assert record.metrics["choice-accuracy"] == 1
+    assert "24 of 24 questions have choices of equal texts, which count as one" in record.remarks
+
+
+def test_blank_likelihoods_without_images_are_not_compared(run):
+    found = run({"how": "likelihood", "normalise": "blank"}, axes={"probe": ["none", "no image"]})
+    assert {r.coordinates["probe"]: r.status for r in found} == {"none": "ok", "no image": "skipped"}
+    (blind,) = run({"how": "likelihood", "normalise": "blank"}, models=[{"plugin": "tiny-blind", "steps": 0}])
+    assert "is 0 for every choice without images, and this model has none" in blind.reason
