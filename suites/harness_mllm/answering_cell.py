@@ -72,7 +72,7 @@ class AnsweringCell:
         seconds = time.perf_counter() - began
         if failed := [answer.reason for answer in answers if answer.status == "failed"]:
             self.job.remark(
-                f"{len(failed)} of {len(answers)} answers failed, and count as wrong (one: {failed[0]})"
+                f"{len(failed)} of {len(answers)} answers failed, and count as wrong; --fresh asks again (one: {failed[0]})"
             )
         extracted = self._read(answers, scores)
         answered = self.collect(answers, extracted)

@@ -388,7 +388,7 @@ def test_answers_that_failed_are_told_and_odd_texts_are_kept(run, tmp_path):
     with registry.register_temporarily("models", "unlucky", Unlucky):
         (record,) = run({}, "unlucky")
     assert record.metrics["choice-accuracy"] == 0.75
-    assert "6 of 24 answers failed, and count as wrong (one: time-out)" in record.remarks
+    assert "6 of 24 answers failed, and count as wrong; --fresh asks again (one: time-out)" in record.remarks
     samples = harness.Store(tmp_path / "store").samples(record.id)
     assert samples["answer"][1] == "It is green.\ufffd"
 
@@ -422,3 +422,24 @@ def test_blank_likelihoods_without_images_are_not_compared(run):
     assert {r.coordinates["probe"]: r.status for r in found} == {"none": "ok", "no image": "skipped"}
     (blind,) = run({"how": "likelihood", "normalise": "blank"}, models=[{"plugin": "tiny-blind", "steps": 0}])
     assert "is 0 for every choice without images, and this model has none" in blind.reason
+
+
+class UnevenPlates(Plates):
+    """Images with one or several questions, of which the first answer alone is A."""
+
+    def load(self, split: str) -> Any:
+        loaded = PlateSplit(split)
+        loaded.groups = [*"aabbbcddeffggggg", *"hijklmno"]
+        loaded.targets = [Answers((), COLOURS, int(n > 1)) for n in range(24)]
+        return loaded
+
+
+def test_intervals_of_clusters_stay_within_the_bounds_of_the_metric(run, tmp_path):
+    letters = {"show": "letters", "prompts": ["{question} {choices}"]}
+    with registry.register_temporarily("datasets", "uneven", UnevenPlates):
+        run(letters, "first-letter", datasets=["uneven"], metrics=["choice-accuracy"])
+        (table,) = harness.table("toy", store=tmp_path / "store")
+    (value,) = [entry for row in table.rows for entry in row.entries]
+    assert value.value == pytest.approx(2 / 24)
+    assert value.low == 0
+    assert 0.1 < value.high < 0.5
