@@ -86,7 +86,9 @@ def write_prompt(options: AnsweringOptions, item: Item, prompt: str) -> str:
         shown = ", ".join(choices)
     elif options.show == "letters":
         if len(choices) > len(LETTERS):
-            raise DataError(f"sample '{item.id}' has {len(choices)} choices, more than there are letters")
+            raise DataError(
+                f"sample '{item.id}' has {len(choices)} choices, more than there are letters: set show = 'list'"
+            )
         shown = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices))
     return prompt.format(question=item.question, choices=shown)
 
