@@ -18,7 +18,7 @@ from harness_metrics.answers import Answered
 from harness_mllm.evidence_kinds import keep_readers, measure_kinds
 from harness_mllm.likelihood import pick_likeliest, score_choices
 from harness_mllm.probes import apply_probe
-from harness_mllm.questions import Item, build_question, order_choices, read_item
+from harness_mllm.questions import Item, build_question, list_letters, order_choices, read_item
 from harness_mllm.shots import Shots
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class AnsweringCell:
             raise DataError(
                 f"question '{item.id}' has no choices to compare by likelihood: set how = 'generate'"
             )
-        said = LETTERS[: len(choices)] if self.options.show == "letters" else choices
+        said = list_letters(item) if self.options.show == "letters" else choices
         return [f" {text}" for text in said]
 
     def _say(self, one: Asked, texts: Sequence[str], scores: Any) -> ModelAnswer:
@@ -182,7 +182,7 @@ class AnsweringCell:
         )  # fmt: skip
 
     def _predict(self, scores: Sequence[Any]) -> Predictions | None:
-        """Return the scores as predictions if every question has the same choices, each asked once."""
+        """Return the scores as predictions if every question has the same different choices, asked once."""
         once = len(self.options.prompts) == 1 and not self.options.circular
         if not scores or not once or len({tuple(item.target.choices) for item in self.items}) > 1:
             return None
@@ -190,6 +190,8 @@ class AnsweringCell:
             return None
         right = np.array([item.target.right for item in self.items], np.int64)
         names = list(self.items[0].target.choices)
+        if len(set(names)) < len(names):  # which of two equal choices is higher says nothing
+            return None
         return Predictions(np.stack(scores), right, [item.id for item in self.items], names)
 
     def _list_samples(self, answers: Sequence[ModelAnswer], answered: Answered) -> dict[str, Any]:

@@ -78,6 +78,15 @@ def order_choices(item: Item, order: int) -> Item:
     return replace(item, target=replace(target, choices=choices, right=right))
 
 
+def list_letters(item: Item) -> tuple[str, ...]:
+    """Return the letters of an item's choices. Raises DataError for more choices than there are letters."""
+    if (count := len(item.target.choices)) > len(LETTERS):
+        raise DataError(
+            f"sample '{item.id}' has {count} choices, more than there are letters: set show = 'list'"
+        )
+    return LETTERS[:count]
+
+
 def write_prompt(options: AnsweringOptions, item: Item, prompt: str) -> str:
     """Return the text of a question by one of the prompts."""
     choices = item.target.choices
@@ -85,11 +94,8 @@ def write_prompt(options: AnsweringOptions, item: Item, prompt: str) -> str:
     if options.show == "list":
         shown = ", ".join(choices)
     elif options.show == "letters":
-        if len(choices) > len(LETTERS):
-            raise DataError(
-                f"sample '{item.id}' has {len(choices)} choices, more than there are letters: set show = 'list'"
-            )
-        shown = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices))
+        lines = zip(list_letters(item), choices, strict=True)
+        shown = "\n".join(f"{letter}. {choice}" for letter, choice in lines)
     return prompt.format(question=item.question, choices=shown)
 
 
@@ -118,5 +124,5 @@ def build_question(
         turns.append(Turn("user", (*item.images, write_prompt(options, item, template))))
     choices = tuple(item.target.choices) if options.restrict and item.target.choices else None
     if choices is not None and options.show == "letters":
-        choices = LETTERS[: len(choices)]
+        choices = list_letters(item)
     return Question(f"{item.id}#{prompt}#{order}", tuple(turns), options.max_tokens, options.stop, choices)

@@ -14,7 +14,7 @@ from harness import Answers, DataError, OptionError, Sample
 from harness.discovery import registry
 from harness.leaderboard.frame import shorten_columns, suite_frame
 from harness_language.contracts import ContinuationScore
-from harness_language.conversations import ImagePart, ModelAnswer, Question, list_images
+from harness_language.conversations import ImagePart, ModelAnswer, Question, Turn, list_images
 from harness_mllm.answering_options import AnsweringOptions
 from harness_mllm.likelihood import BLANK, pick_likeliest, score_choices
 from harness_mllm.probe_summary import ProbeDifferences
@@ -413,7 +413,9 @@ class TwinPlates(Plates):
 def test_choices_of_equal_texts_are_told_and_count_as_one(run):
     with registry.register_temporarily("datasets", "twins", TwinPlates):
         (record,) = run({}, datasets=["twins"])
+        (likely,) = run({"how": "likelihood"}, datasets=["twins"], metrics=["choice-accuracy", "top1"])
     assert record.metrics["choice-accuracy"] == 1
+    assert likely.metrics == {"choice-accuracy": 1}
     assert "24 of 24 questions have choices of equal texts, which count as one" in record.remarks
 
 
@@ -443,3 +445,19 @@ def test_intervals_of_clusters_stay_within_the_bounds_of_the_metric(run, tmp_pat
     assert value.value == pytest.approx(2 / 24)
     assert value.low == 0
     assert 0.1 < value.high < 0.5
+
+
+@pytest.mark.parametrize("how", ["generate", "likelihood"])
+def test_more_choices_than_letters_are_refused(run, how):
+    class ManyPlates(Plates):
+        def load(self, split: str) -> Any:
+            loaded = PlateSplit(split)
+            many = tuple(f"colour {n}" for n in range(27))
+            loaded.targets = [Answers((), many, 26)] * 24
+            loaded.turns = [(Turn("user", (ImagePart(paint(1)), "Which?")),)] * 24
+            return loaded
+
+    options = {"how": how, "show": "letters", "prompts": ["{question} {choices}"], "restrict": True}
+    with registry.register_temporarily("datasets", "many", ManyPlates):
+        (record,) = run(options, datasets=["many"])
+    assert "27 choices, more than there are letters: set show = 'list'" in record.reason
