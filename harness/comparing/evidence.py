@@ -145,6 +145,8 @@ def _pair_by_sample(
             if isinstance(column, str):
                 return f"{column} in {side}"
             columns[side][seed] = column
+    if several := _explain_other_samples(a, b, in_a, in_b):
+        return several
     if seeds is None:
         whole = [
             ([i for ids, _ in side.values() for i in ids], np.concatenate([v for _, v in side.values()]))
@@ -169,6 +171,22 @@ def _pair_by_sample(
     return Evidence(kind, np.stack(rows_b), np.stack(rows_a))
 
 
+def _explain_other_samples(a: Records, b: Records, in_a: SampleTables, in_b: SampleTables) -> str | None:
+    """Return that clusters hold other samples on the other side (other questions about the same images), or None."""
+    sides = []
+    for records, tables in ((a, in_a), (b, in_b)):
+        found = [table for record in records.values() if (table := tables.read(record)) is not None]
+        if not all(CLUSTER in table.columns for table in found):
+            return None
+        sides.append({str(i) for table in found for i in table["id"]})
+    only_a, only_b = len(sides[0] - sides[1]), len(sides[1] - sides[0])
+    return (
+        f"other samples in the same clusters: {only_a} only in A, {only_b} only in B"
+        if only_a or only_b
+        else None
+    )
+
+
 def _sample_values(metric: str, record: Record, tables: SampleTables) -> tuple[list[str], Floats] | str:
     """Return ids and values of a metric by sample, or the reason why there are none."""
     table = tables.read(record)
@@ -181,7 +199,8 @@ def _sample_values(metric: str, record: Record, tables: SampleTables) -> tuple[l
     except (TypeError, ValueError):
         return f"{metric} has no number per sample"
     number = record.metrics[metric]
-    if len(values) == 0 or abs(float(np.mean(values)) - number) > 1e-5 * max(1.0, abs(number)):
+    # written so that a missing value among them counts as well
+    if len(values) == 0 or not abs(float(np.mean(values)) - number) <= 1e-5 * max(1.0, abs(number)):
         return f"{metric} is not the mean of its per-sample values"
     if CLUSTER in table.columns:
         return linearise_clusters(values, table[CLUSTER].tolist())

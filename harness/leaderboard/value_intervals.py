@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,14 +172,17 @@ def _value_interval(
         return over_seeds if isinstance(found, str) and over_seeds is not None else found
     summary = summarise_seeds(samples[1].mean(axis=1), samples[1], spec.level)
     own = summary.over_samples if spec.intervals == "samples" else summary.interval
-    return own or "too few samples"
+    if own is None:
+        return "too few samples"
+    # linearised values of clusters may lie outside, and so may intervals of their mean
+    return _clip(own, metrics(metric) if metrics is not None else None)
 
 
 def _resample(
     id: str, metric: str, facts: RecordFacts, store: Store | None, spec: TableSpec, metrics: FindMetric | None
 ) -> Interval | str:
     """Return a bootstrap interval of a metric that can be computed from a record's kept samples, or why not."""
-    from harness.statistics import Interval, bootstrap_interval
+    from harness.statistics import bootstrap_interval
 
     none = "one seed, and no values by sample are kept"
     plugin = metrics(metric) if metrics is not None and store is not None else None
@@ -200,9 +204,14 @@ def _resample(
         return none
     if found is None:
         return "too few samples"
-    bounds = ask(plugin, "bounds") or (-math.inf, math.inf)
+    return _clip(found, plugin)
+
+
+def _clip(found: Interval, metric: object) -> Interval:
+    """Return an interval within the bounds of the metric, as far as it states any."""
+    bounds = (ask(metric, "bounds") if metric is not None else None) or (-math.inf, math.inf)
     low, high = (min(max(end, bounds[0]), bounds[1]) for end in (found.low, found.high))
-    return Interval(low, high, found.level, found.method, found.n)
+    return replace(found, low=low, high=high)
 
 
 def _read_samples(path: Path) -> dict[str, NDArray[Any]] | None:

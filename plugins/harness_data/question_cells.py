@@ -52,15 +52,13 @@ def read_text_list(value: Any, what: str, where: str) -> tuple[str, ...]:
 
 
 def read_choices_cell(value: Any, where: str) -> tuple[str, ...]:
-    """Return the choices of a cell: a list, texts by letter, or `{"text": [...]}`.
+    """Return the choices of a cell: a list, texts by label (letters), or `{"text": [...], "label": [...]}`.
 
     Raises DataError, naming the record, unless there are at least two.
     """
     if isinstance(value, dict):
         value = (
-            value["text"]
-            if isinstance(value.get("text"), list)
-            else [one for one in value.values() if one is not None]
+            value["text"] if isinstance(value.get("text"), list) else [value[n] for n in _name_choices(value)]
         )
     if not isinstance(value, list):
         raise DataError(f"{where}: its choices are a {type(value).__name__}, expected a list of texts")
@@ -70,13 +68,41 @@ def read_choices_cell(value: Any, where: str) -> tuple[str, ...]:
     return found
 
 
+def read_choice_labels(value: Any, where: str) -> tuple[str, ...] | None:
+    """Return the labels that a cell itself gives to its choices, in their order; None if it is a list of texts alone.
+
+    Raises DataError, naming the record, for labels that are not one per choice, or not all different.
+    """
+    if not isinstance(value, dict):
+        return None
+    if not isinstance(texts := value.get("text"), list):
+        return tuple(_name_choices(value))
+    if not isinstance(labels := value.get("label"), list):
+        return None
+    found = read_text_list(labels, "labels of choices", where)
+    if len(found) != len(texts) or len(set(found)) < len(found):
+        raise DataError(f"{where}: {len(set(found))} labels of {len(texts)} choices: {', '.join(found)}")
+    return found
+
+
+def _name_choices(texts: dict[str, Any]) -> list[str]:
+    """Return the labels of texts by label, without those that have no text."""
+    return [label for label, text in texts.items() if text is not None]
+
+
 def find_right_choice(
-    value: Any, choices: Sequence[str], where: str, right_as: RightAs | None = None, first: int = 0
+    value: Any,
+    choices: Sequence[str],
+    where: str,
+    right_as: RightAs | None = None,
+    first: int = 0,
+    labels: Sequence[str] | None = None,
 ) -> int:
     """Return which choice is right, from its text, letter, or index (the first being `first`).
 
-    With `right_as` only that reading counts. Raises DataError, naming the record, if it is none of the choices, and if
-    it may mean two of them.
+    Where the data label their choices themselves, `labels` takes the place of letters and indices. With `right_as`
+    only that reading counts. Raises DataError, naming the record, if it is none of the choices, and if it may mean
+    two of them.
     """
     text = read_text_cell(value)
     if text is None or isinstance(value, bool):
@@ -84,9 +110,11 @@ def find_right_choice(
     readings: dict[RightAs, int] = {}
     if text in choices:
         readings["text"] = choices.index(text)
-    if (index := read_index(text)) is not None:
+    if labels is not None and text in labels and right_as != "index":
+        readings["letter"] = labels.index(text)
+    elif (index := read_index(text)) is not None:
         readings["index"] = index - first
-    if len(text) == 1 and text in ascii_uppercase:
+    elif labels is None and len(text) == 1 and text in ascii_uppercase:
         readings["letter"] = ascii_uppercase.index(text)
     found = {
         how: index for how, index in readings.items() if right_as in (None, how) and 0 <= index < len(choices)

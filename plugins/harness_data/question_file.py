@@ -26,7 +26,9 @@ class QuestionFile:
     A file is the split that its name says (`train.jsonl`, `val.parquet`), else `test`; in a folder each file is a
     split, and `test-00000-of-00002.parquet` is a part of one. A row has a question, one or several images, and
     either accepted answers (a text or a list), or choices and the right one, or a label, whose choices are
-    then all labels of the split. Images are paths relative to the file's folder, bytes, base64 or data URIs.
+    then all labels of the split. Choices are a list, texts by letter, or `{"text": [...], "label": [...]}`; their own
+    labels say which is right, in whatever order they are. Images are paths relative to the file's folder, bytes,
+    base64 or data URIs.
 
     Columns are found by their usual names (`harness_data.question_columns.USUAL`); where two fit, the option must say
     which. `groups` of the split are a column such as `image_id`, or else the paths of the images.

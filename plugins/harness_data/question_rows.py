@@ -11,6 +11,7 @@ from harness import Answers, DataError
 from harness_data.question_cells import (
     RightAs,
     find_right_choice,
+    read_choice_labels,
     read_choices_cell,
     read_index,
     read_text_cell,
@@ -90,8 +91,10 @@ def _read_target(
 ) -> Answers:
     references = read_text_list(row.get(columns.answers), "answers", where) if columns.answers else ()
     if columns.choices is not None and columns.right is not None:
-        choices = read_choices_cell(row.get(columns.choices), where)
-        right = find_right_choice(row.get(columns.right), choices, where, rules.right_as, rules.first_index)
+        cell = row.get(columns.choices)
+        choices, own = read_choices_cell(cell, where), read_choice_labels(cell, where)
+        value = row.get(columns.right)
+        right = find_right_choice(value, choices, where, rules.right_as, rules.first_index, own)
         return Answers(references, choices, right)
     if columns.label is not None:
         label = read_text_cell(row.get(columns.label))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from string import ascii_uppercase
 
 from harness_language.conversations import ModelAnswer
 
 LETTERS: tuple[str, ...] = tuple(ascii_uppercase)
+
+Fold = Callable[[str], str]
+"""What makes texts comparable: case is ignored, unless choices differ by it alone."""
 
 _OPEN, _CLOSE = r"[\s\"'“‘(\[*_`]*", r"[\s\"'”’)\]*_`.,:;!]*"
 _ANSWER_IS = re.compile(r"\banswer\s*(?:is|would be|:|=)\s*:?\s*(?:option\b|choice\b)?", re.IGNORECASE)
@@ -31,21 +34,23 @@ def extract_choice(text: str, choices: Sequence[str], labels: Sequence[str] = LE
     is a label alone, or a label set off by `.`, `)` or `:` before its own choice; its last "answer is X" (or "answer:
     X") names a label or a choice; a single choice is found in it as whole words, longer ones first, negated ones
     ("not a dog") left out. The article in "A dog" is no label. Choices of yes and no alone are read by
-    `extract_yes_no`. Choices with equal texts count as the first of them.
+    `extract_yes_no`. Case counts only where choices differ by it alone (mW, MW). Choices with equal texts count as the
+    first of them.
 
     Args:
         text: what the model said.
         choices: the choices, in the order shown.
         labels: what they were labelled with; empty if they were shown without labels.
     """
-    folded = [choice.strip().casefold() for choice in choices]
+    fold = _choose_fold(choices)
+    folded = [fold(choice.strip()) for choice in choices]
     said = text.strip()
     labels = labels[: len(choices)]
     if sorted(folded) == ["no", "yes"]:
         labelled = _read_lone_label(said, labels)
         read = extract_yes_no(text)
         return labelled if read is None else folded.index(read)
-    as_text = folded.index(said.casefold()) if said and said.casefold() in folded else None
+    as_text = folded.index(fold(said)) if said and fold(said) in folded else None
     as_label = _read_lone_label(said, labels)
     if as_text is not None or as_label is not None:
         different = (
@@ -54,12 +59,12 @@ def extract_choice(text: str, choices: Sequence[str], labels: Sequence[str] = LE
         return None if different else as_text if as_text is not None else as_label
     set_off = _read_label_set_off(said, labels)
     if set_off is not None:
-        named = _find_only_choice(said[said.index(labels[set_off]) + 1 :], folded)
+        named = _find_only_choice(said[said.index(labels[set_off]) + 1 :], folded, fold)
         return set_off if named in (None, set_off) else None
     *_, last = (None, *_ANSWER_IS.finditer(text))
-    if last and (after := _list_after(text[last.end() :], folded, labels)):
+    if last and (after := _list_after(text[last.end() :], folded, labels, fold)):
         return after.pop() if len(after) == 1 else None
-    return _find_only_choice(text, folded)
+    return _find_only_choice(text, folded, fold)
 
 
 def extract_yes_no(text: str) -> str | None:
@@ -90,6 +95,11 @@ def tell_outcome(answer: ModelAnswer, extracted: object) -> str:
     return "unparsed" if answer.status == "ok" and extracted is None else answer.status
 
 
+def _choose_fold(choices: Sequence[str]) -> Fold:
+    different = {choice.strip() for choice in choices}
+    return str.casefold if len({text.casefold() for text in different}) == len(different) else str
+
+
 def _read_lone_label(said: str, labels: Sequence[str]) -> int | None:
     """Return the label that is all that was said, but for punctuation; single letters in either case."""
     for index, label in enumerate(labels):
@@ -106,34 +116,34 @@ def _read_label_set_off(said: str, labels: Sequence[str]) -> int | None:
     return None
 
 
-def _list_after(rest: str, folded: Sequence[str], labels: Sequence[str]) -> set[int]:
+def _list_after(rest: str, folded: Sequence[str], labels: Sequence[str], fold: Fold) -> set[int]:
     """Return the choices named right after "answer is", by label and text; two if these contradict each other."""
     rest = re.sub(rf"^{_OPEN}", "", rest)
-    named = _read_choice_at_start(rest, folded)
+    named = _read_choice_at_start(rest, folded, fold)
     for index, label in enumerate(labels):
         if not (found := re.match(rf"{re.escape(label)}(?![\w'’-])", rest)):
             continue
         after = rest[found.end() :]
         if label in ("A", "I") and re.match(r"\s+\w", after) and not _REASON.match(after):
             continue  # "the answer is A large dog": an article, not a label
-        beside = _read_choice_at_start(re.sub(r"^[\s.:)\]*_`-]*", "", after), folded)
+        beside = _read_choice_at_start(re.sub(r"^[\s.:)\]*_`-]*", "", after), folded, fold)
         return {i for i in (index, named, beside) if i is not None}
     return set() if named is None else {named}
 
 
-def _read_choice_at_start(text: str, folded: Sequence[str]) -> int | None:
+def _read_choice_at_start(text: str, folded: Sequence[str], fold: Fold) -> int | None:
     """Return the longest choice that a text begins with, perhaps after an article."""
-    lowered = text.casefold()
-    for said in (lowered, _ARTICLE.sub("", lowered, count=1) if _ARTICLE.match(lowered) else lowered):
+    whole = fold(text)
+    for said in (whole, _ARTICLE.sub("", whole, count=1) if _ARTICLE.match(whole) else whole):
         fitting = [choice for choice in folded if choice and _match_choice(choice).match(said)]
         if fitting:
             return folded.index(max(fitting, key=len))
     return None
 
 
-def _find_only_choice(text: str, folded: Sequence[str]) -> int | None:
+def _find_only_choice(text: str, folded: Sequence[str], fold: Fold) -> int | None:
     """Return the only choice whose text is found, longer ones first; None if there are none or several."""
-    rest, found = text.casefold(), set[str]()
+    rest, found = fold(text), set[str]()
     for choice in sorted(set(folded), key=len, reverse=True):
         if not choice:
             continue

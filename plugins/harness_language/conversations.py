@@ -127,8 +127,9 @@ class ModelAnswer:
 
     `status` is "ok"; "truncated" if it ended at `max_tokens`; "refused" if the model or a filter declined;
     "failed" if no usable answer came. An answer that was refused or failed has no text: `reason` says why.
-    `tokens_in` and `tokens_out` are 0 where the model does not tell. Raises DataError for a refused or failed
-    answer with a text, and for an unknown status.
+    `tokens_in` and `tokens_out` are 0 where the model does not tell. Half an emoji (a lone surrogate, as of an answer
+    that was cut), which no file can hold, becomes U+FFFD. Raises DataError for a refused or failed answer with a
+    text, and for an unknown status.
     """
 
     text: str
@@ -142,6 +143,10 @@ class ModelAnswer:
             raise DataError(f"an answer's status is '{self.status}', not one of {', '.join(STATUSES)}")
         if self.text and self.status in WITHOUT_TEXT:
             raise DataError(f"an answer with the status '{self.status}' holds a text: put it into `reason`")
+        for name in ("text", "reason"):
+            if not (said := getattr(self, name)).isascii():
+                whole = said.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+                object.__setattr__(self, name, whole)
 
 
 def list_images(question: Question) -> list[ImagePart]:

@@ -161,6 +161,11 @@ class ChatEndpoint:
         found = []
         if not self.revision:
             found.append("the server's model is known by its name alone: its option `revision` is not set")
+        if self.sent.temperature > 0 and self.replay != "off":
+            found.append(
+                "its answers are drawn (temperature above 0) once and kept: cells of several seeds share them; list the "
+                "model with several values of its option `seed` instead"
+            )
         if not self.sees_images:
             found.append("the model sees no images: they are left out of its questions")
         return found

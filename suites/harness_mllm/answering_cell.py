@@ -16,10 +16,17 @@ from harness_language.answer_extraction import LETTERS, extract_choice, extract_
 from harness_language.conversations import ModelAnswer, Question, count_images, render_question
 from harness_metrics.answers import Answered
 from harness_mllm.evidence_kinds import keep_readers, measure_kinds
-from harness_mllm.likelihood import score_choices
+from harness_mllm.likelihood import pick_likeliest, score_choices
 from harness_mllm.probe_names import PERMUTED
 from harness_mllm.probes import apply_probe
-from harness_mllm.questions import Item, build_question, order_choices, permute_choices, read_item
+from harness_mllm.questions import (
+    Item,
+    build_question,
+    list_letters,
+    order_choices,
+    permute_choices,
+    read_item,
+)
 from harness_mllm.shots import Shots
 
 if TYPE_CHECKING:
@@ -51,6 +58,11 @@ class AnsweringCell:
         self.items = [read_item(options, split, row) for row in range(len(split.ids))]
         if self._probe_name == PERMUTED:
             self.items = [permute_choices(item, job.cell.seed) for item in self.items]
+        same = sum(len(set(item.target.choices)) < len(item.target.choices) for item in self.items)
+        if same:
+            job.remark(
+                f"{same} of {len(self.items)} questions have choices of equal texts, which count as one"
+            )
         shots = self._draw_shots(found.name)
         asked: list[Asked] = []
         for item, own in zip(self.items, shots, strict=True):
@@ -68,7 +80,11 @@ class AnsweringCell:
         began = time.perf_counter()
         answers, scores = self.answer()
         seconds = time.perf_counter() - began
-        extracted = [self.extract(one, answer) for one, answer in zip(self.asked, answers, strict=True)]
+        if failed := [answer.reason for answer in answers if answer.status == "failed"]:
+            self.job.remark(
+                f"{len(failed)} of {len(answers)} answers failed, and count as wrong; --fresh asks again (one: {failed[0]})"
+            )
+        extracted = self._read(answers, scores)
         answered = self.collect(answers, extracted)
         evidence: dict[str, Any] = {"": answered}
         if (predictions := self._predict(scores)) is not None:
@@ -100,6 +116,9 @@ class AnsweringCell:
         probe = "none" if self._probe_name == PERMUTED else self._probe_name  # which the prompts have in them
         groups = [one.item.group for one in asked]
         changed = apply_probe(probe, [one.question for one in asked], groups, self.job.cell.seed)
+        kept = sum(one.question == new for one, new in zip(asked, changed, strict=True))
+        if kept and probe != "none":
+            self.job.remark(f"the probe '{probe}' leaves {kept} of {len(asked)} questions as they were")
         return [
             Asked(one.item, one.prompt, one.order, question)
             for one, question in zip(asked, changed, strict=True)
@@ -114,14 +133,15 @@ class AnsweringCell:
             part = self.asked[at : at + options.at_once]
             questions = [one.question for one in part]
             if options.how == "generate":
-                answers += model.generate(questions)
+                given = model.generate(questions)
+                if len(given) != len(questions):
+                    raise DataError(f"the model gave {len(given)} answers to {len(questions)} questions")
+                answers += given
             else:
                 texts = [self._continuations(one.item) for one in part]
                 own = score_choices(model, questions, texts, options.normalise)
                 scores += own
-                answers += [
-                    ModelAnswer(t[int(np.argmax(s))].strip()) for t, s in zip(texts, own, strict=True)
-                ]
+                answers += [self._say(*one) for one in zip(part, texts, own, strict=True)]
             self.job.advance(min(at + len(part), total), total)
         return answers, scores
 
@@ -131,8 +151,26 @@ class AnsweringCell:
             raise DataError(
                 f"question '{item.id}' has no choices to compare by likelihood: set how = 'generate'"
             )
-        said = LETTERS[: len(choices)] if self.options.show == "letters" else choices
+        said = list_letters(item) if self.options.show == "letters" else choices
         return [f" {text}" for text in said]
+
+    def _say(self, one: Asked, texts: Sequence[str], scores: Any) -> ModelAnswer:
+        picked = pick_likeliest(scores, one.item.target.choices)
+        if picked is None:
+            return ModelAnswer("", reason="several choices are equally likely")
+        return ModelAnswer(texts[picked].strip())
+
+    def _read(self, answers: Sequence[ModelAnswer], scores: Sequence[Any]) -> list[str | None]:
+        """Return what is read from each answer; by likelihood, the choice itself, which needs no reading."""
+        if not scores:
+            return [self.extract(one, answer) for one, answer in zip(self.asked, answers, strict=True)]
+        picked = [
+            pick_likeliest(s, one.item.target.choices) for one, s in zip(self.asked, scores, strict=True)
+        ]
+        return [
+            None if n is None else one.item.target.choices[n]
+            for one, n in zip(self.asked, picked, strict=True)
+        ]
 
     def extract(self, one: Asked, answer: ModelAnswer) -> str | None:
         if answer.status not in ("ok", "truncated"):
@@ -158,7 +196,7 @@ class AnsweringCell:
         )  # fmt: skip
 
     def _predict(self, scores: Sequence[Any]) -> Predictions | None:
-        """Return the scores as predictions if every question has the same choices, each asked once."""
+        """Return the scores as predictions if every question has the same different choices, asked once."""
         once = len(self.options.prompts) == 1 and not self.options.circular
         if not scores or not once or len({tuple(item.target.choices) for item in self.items}) > 1:
             return None
@@ -166,6 +204,8 @@ class AnsweringCell:
             return None
         right = np.array([item.target.right for item in self.items], np.int64)
         names = list(self.items[0].target.choices)
+        if len(set(names)) < len(names):  # which of two equal choices is higher says nothing
+            return None
         return Predictions(np.stack(scores), right, [item.id for item in self.items], names)
 
     def _list_samples(self, answers: Sequence[ModelAnswer], answered: Answered) -> dict[str, Any]:

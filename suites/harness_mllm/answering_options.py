@@ -58,6 +58,11 @@ class AnsweringOptions:
                 raise OptionError(
                     f"answering: the prompt '{prompt}' has no {{choices}}, which show = '{show}' fills in"
                 )
+            if show == "none" and "choices" in used:
+                raise OptionError(
+                    f"answering: the prompt '{prompt}' has {{choices}}, and show = 'none' leaves them out: set "
+                    "show = 'letters' or 'list'"
+                )
         if len(set(self.prompts)) < len(self.prompts):
             raise OptionError("answering: a prompt is there twice")
         if max_tokens < 1 or at_once < 1:

@@ -21,17 +21,21 @@ OUTPUT = ("probe", "verdict", "metric", "value", "low", "high", "count", "note",
 DIFFERENCE, CORRECTED = "Δ", "p"
 FROM_BLIND, P_FROM_BLIND = "Δ from blind", "p from blind"
 
+SAME_NUMBER = 1e-5
+"""Most that rounding sets a mean over questions apart from the record's number."""
+
 Arms = dict[str, "dict[ProbedRun, QuestionValues] | str"]
 """By probe, the values of each run, or why there are none."""
 
 
 @dataclass
 class ReadGroup:
-    """The records of a label on a data set, with their values by question."""
+    """The records of a label on a data set, with their values by question and, by probe, their own numbers."""
 
     group: ProbedGroup
     arms: Arms
     unit: str | None
+    stated: dict[str, list[float]]
 
 
 class ProbeDifferences:
@@ -112,6 +116,7 @@ class ProbeDifferences:
 
         arms: Arms = {}
         unit = None
+        stated: dict[str, list[float]] = {}
         for probe, runs in group.arms.items():
             values: dict[ProbedRun, QuestionValues] = {}
             for run, row in runs.items():
@@ -120,7 +125,9 @@ class ProbeDifferences:
                     raise OptionError(
                         f"probe-differences: '{self.metric}' is better if it is lower: a fall would not show looking"
                     )
-                unit = record.units.get(self.metric) if record is not None else unit
+                if record is not None:
+                    unit = record.units.get(self.metric)
+                    stated.setdefault(probe, []).append(record.metrics.get(self.metric, float("nan")))
                 found = read_question_values(store, str(row["id"]), self.metric)
                 if isinstance(found, str):
                     arms[probe] = found
@@ -128,7 +135,7 @@ class ProbeDifferences:
                 values[run] = found
             else:
                 arms[probe] = values
-        return ReadGroup(group, arms, "fraction" if unit == "fraction" else None)
+        return ReadGroup(group, arms, "fraction" if unit == "fraction" else None, stated)
 
     def _build_rows(self, one: ReadGroup, all_: list[ReadGroup]) -> list[dict[str, Any]]:
         from harness_mllm.probe_arms import PLAIN
@@ -143,9 +150,7 @@ class ProbeDifferences:
         rows = []
         for probe in order:
             at = {**shared, "probe": probe}
-            rows.append(
-                {**at, "metric": self.metric, "unit": one.unit, **self._describe_arm(one.arms[probe])}
-            )
+            rows.append({**at, "metric": self.metric, "unit": one.unit, **self._describe_arm(one, probe)})
             if probe == PLAIN:
                 rows[-1]["note"] = "; ".join(filter(None, (rows[-1]["note"], self._say(verdict, reasons))))
                 continue
@@ -177,13 +182,18 @@ class ProbeDifferences:
         raw = {probe: one.p for probe, one in differences.items() if not isinstance(one, str)}
         return dict(zip(raw, map(float, holm(list(raw.values()))), strict=True)) if raw else {}
 
-    def _describe_arm(self, runs: dict[ProbedRun, QuestionValues] | str) -> dict[str, Any]:
+    def _describe_arm(self, one: ReadGroup, probe: str) -> dict[str, Any]:
         import numpy as np
 
+        runs = one.arms[probe]
         if isinstance(runs, str):
             return {"value": np.nan, "count": 0, "note": runs}
         means = [float(run.values.mean()) for run in runs.values()]
-        return {"value": float(np.mean(means)), "count": len(means), "note": ""}
+        value, number = float(np.mean(means)), float(np.mean(one.stated.get(probe, means)))
+        # questions of more orders or prompts than others weigh more in the metric itself
+        unequal = abs(value - number) > SAME_NUMBER
+        note = f"each question counts once; over all answers it is {number:.4f}" if unequal else ""
+        return {"value": value, "count": len(means), "note": note}
 
     def _compare_with_blind(
         self, one: ReadGroup, all_: list[ReadGroup], at: dict[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,28 +24,43 @@ def show_no_image(questions: Sequence[Question], groups: Sequence[str], seed: ob
 def show_another_image(questions: Sequence[Question], groups: Sequence[str], seed: object) -> list[Question]:
     """Return the questions with the last turn's images of another group, each with as many images.
 
-    Raises DataError if a question's group has no other to exchange with.
+    They are those of one other question where one has as many, else of several. None of them has the pixels of an
+    image that it takes the place of, whatever the groups are called. Raises DataError if there are too few others.
     """
-    counts = [sum(isinstance(p, ImagePart) for p in question.turns[-1].parts) for question in questions]
-    given: dict[int, list[int]] = {}
-    for row, count in enumerate(counts):
-        given.setdefault(count, []).append(row)
-    order = {row: place for place, row in enumerate(_shuffle(len(questions), "another image", seed))}
+    images = [[p for p in question.turns[-1].parts if isinstance(p, ImagePart)] for question in questions]
+    order = _shuffle(len(questions), "another image", seed)
+    total = len(order)
+
+    def list_others(place: int) -> Iterator[list[ImagePart]]:
+        for step in range(1, total):
+            other = order[(place + step) % total]
+            if images[other] and groups[other] != groups[order[place]]:
+                yield images[other]
+
     changed = list(questions)
-    for count, rows in given.items():
-        rows.sort(key=lambda row: (groups[row], order[row])) if not count else rows.sort(
-            key=order.__getitem__
-        )
-        for place, row in enumerate(rows if count else ()):
-            others = (rows[(place + step) % len(rows)] for step in range(1, len(rows)))
-            other = next((r for r in others if groups[r] != groups[row]), None)
-            if other is None:
-                raise DataError(
-                    f"question '{questions[row].id}': there is no other image to show in its place"
-                )
-            images = [p for p in questions[other].turns[-1].parts if isinstance(p, ImagePart)]
-            changed[row] = _replace_last_images(questions[row], images)
+    for place, row in enumerate(order):
+        if not images[row]:
+            continue
+        own, count = {image.digest for image in images[row]}, len(images[row])
+        alike = (given for given in list_others(place) if len(given) == count)
+        whole = next((given for given in alike if own.isdisjoint(i.digest for i in given)), None)
+        given = whole or _collect_others(list_others(place), own, count)
+        if len(given) < count:
+            raise DataError(f"question '{questions[row].id}': there is no other image to show in its place")
+        changed[row] = _replace_last_images(questions[row], given)
     return changed
+
+
+def _collect_others(found: Iterable[Sequence[ImagePart]], own: Iterable[str], count: int) -> list[ImagePart]:
+    """Return at most `count` different images of those found that are not one's own, in order."""
+    seen, given = set(own), list[ImagePart]()
+    for image in (image for images in found for image in images):
+        if len(given) == count:
+            break
+        if image.digest not in seen:
+            seen.add(image.digest)
+            given.append(image)
+    return given
 
 
 def reverse_images(questions: Sequence[Question], groups: Sequence[str], seed: object) -> list[Question]:

@@ -83,6 +83,10 @@ class AnsweringProtocol(AnsweringOptions):
             return f"there is no probe '{probe}'; known: {', '.join(PROBE_NAMES)}"
         if probe == PERMUTED and self.show == "none":
             return f"the probe '{probe}' changes the order in which choices are shown, and none are: set show"
+        if self.how == "likelihood" and self.normalise == "blank":
+            blind = "this model" if not getattr(model, "sees_images", True) else ""
+            if unseeing := blind or (f"the probe '{probe}'" if probe == "no image" else ""):
+                return f"normalise = 'blank' is 0 for every choice without images, and {unseeing} has none"
         if probe in SHOT_PROBES and not shots and not getattr(dataset, "shots", 0):
             return f"the probe '{probe}' changes shots, and there are none"
         return find_test_split(dataset.splits, self.split).refusal

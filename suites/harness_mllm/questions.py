@@ -55,8 +55,9 @@ def read_item(options: AnsweringOptions, split: Split, row: int) -> Item:
         raise DataError(f"sample '{sample.id}' has no accepted answer")
     if not question:
         raise DataError(f"sample '{sample.id}' has no question")
+    group = _column(split, "groups", row)
     return Item(
-        str(sample.id), str(_column(split, "groups", row) or sample.id), tuple(map(ImagePart, sample.images)), question,
+        str(sample.id), str(sample.id if group is None or group == "" else group), tuple(map(ImagePart, sample.images)), question,
         target, _column(split, "turns", row), str(_column(split, "answer_types", row) or ""),
         tuple(_column(split, "objects", row) or ()),
     )  # fmt: skip
@@ -89,6 +90,15 @@ def permute_choices(item: Item, seed: object) -> Item:
     return replace(item, target=replace(target, choices=choices, right=right))
 
 
+def list_letters(item: Item) -> tuple[str, ...]:
+    """Return the letters of an item's choices. Raises DataError for more choices than there are letters."""
+    if (count := len(item.target.choices)) > len(LETTERS):
+        raise DataError(
+            f"sample '{item.id}' has {count} choices, more than there are letters: set show = 'list'"
+        )
+    return LETTERS[:count]
+
+
 def write_prompt(options: AnsweringOptions, item: Item, prompt: str) -> str:
     """Return the text of a question by one of the prompts."""
     choices = item.target.choices
@@ -96,9 +106,8 @@ def write_prompt(options: AnsweringOptions, item: Item, prompt: str) -> str:
     if options.show == "list":
         shown = ", ".join(choices)
     elif options.show == "letters":
-        if len(choices) > len(LETTERS):
-            raise DataError(f"sample '{item.id}' has {len(choices)} choices, more than there are letters")
-        shown = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices))
+        lines = zip(list_letters(item), choices, strict=True)
+        shown = "\n".join(f"{letter}. {choice}" for letter, choice in lines)
     return prompt.format(question=item.question, choices=shown)
 
 
@@ -127,5 +136,5 @@ def build_question(
         turns.append(Turn("user", (*item.images, write_prompt(options, item, template))))
     choices = tuple(item.target.choices) if options.restrict and item.target.choices else None
     if choices is not None and options.show == "letters":
-        choices = LETTERS[: len(choices)]
+        choices = list_letters(item)
     return Question(f"{item.id}#{prompt}#{order}", tuple(turns), options.max_tokens, options.stop, choices)

@@ -67,6 +67,11 @@ class Shots:
                     nearest.append(shot)
                 if len(nearest) == self.count:
                     break
+            if len(nearest) < self.count:
+                raise DataError(
+                    f"question '{item.id}': split '{self.name}' has {len(nearest)} samples that are not about its "
+                    f"image, fewer than {self.count} shots"
+                )
             found.append(nearest[::-1])
         return found
 

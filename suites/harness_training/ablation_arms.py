@@ -97,6 +97,8 @@ def read_sample_differences(
 
 
 def _read_sample_values(store: Store, id: str, metric: str) -> tuple[list[str], Any] | None:
+    from harness.statistics import linearise_clusters
+
     table = store.samples(id)
     if table is None or "id" not in table:
         return None
@@ -106,4 +108,6 @@ def _read_sample_values(store: Store, id: str, metric: str) -> tuple[list[str], 
         values = table["target"] == table["prediction"]
     else:
         return None
+    if "cluster" in table:
+        return linearise_clusters(values.to_numpy(dtype=float), table["cluster"].tolist())
     return [str(i) for i in table["id"]], values.to_numpy(dtype=float)

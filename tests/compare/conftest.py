@@ -64,6 +64,8 @@ class Maker:
                 "prediction": np.where(right > 0.5, 0, 1),
                 "top1": right,
             }
+            if "clusters" in more:
+                samples["cluster"] = [str(cluster) for cluster in more["clusters"]]
             record.metrics = {"top1": float(right.mean()), **(values or {})}
             record.count, record.binary = len(right), ["top1"]
         elif values:

@@ -346,3 +346,38 @@ def test_holm_counts_the_cells_that_were_tested_and_each_other_says_why_not(make
     assert steady.answer == "undecided"
     assert "3 seed(s) show no variation" in steady.reason
     assert "paired by seed only" in steady.reason
+
+
+def test_questions_about_one_image_are_compared_by_image(maker):
+    """Twenty images with 1 to 4 questions each: the interval is that of the images' values, not of the questions."""
+    rng = np.random.default_rng(5)
+    clusters = np.repeat(np.arange(20), rng.integers(1, 5, 20))
+    before, after = rng.integers(0, 2, (2, len(clusters)))
+    a, b = maker("a"), maker("b")
+    a.record("m", "d", before, clusters=clusters)
+    b.record("m", "d", after, clusters=clusters)
+    (found,) = compare(*sides(a.done(), b.done())).differences
+    assert found.difference == pytest.approx(after.mean() - before.mean())
+    assert found.evidence.n == 20
+    sums = np.bincount(clusters, weights=after - before - found.difference)
+    values = found.difference + 20 / len(clusters) * sums
+    assert np.sort((found.evidence.b - found.evidence.a)[0]) == pytest.approx(np.sort(values))
+
+
+def test_other_questions_about_the_same_images_are_not_paired(maker):
+    a, b = maker("a"), maker("b")
+    clusters = np.arange(40) // 4
+    a.record("m", "d", np.ones(40), clusters=clusters)
+    b.record("m", "d", np.zeros(40), clusters=clusters, ids=[f"d/{n + 20:05d}" for n in range(40)])
+    (found,) = compare(*sides(a.done(), b.done())).differences
+    assert found.evidence.kind == "none"
+    assert found.evidence.reason == "other samples in the same clusters: 20 only in A, 20 only in B"
+
+
+def test_a_missing_value_of_a_clustered_sample_is_no_crash(maker):
+    a, b = maker("a"), maker("b")
+    clusters = np.arange(8) // 2
+    for side, right in ((a, np.ones(8)), (b, np.r_[np.zeros(7), np.nan])):
+        side.record("m", "d", right, clusters=clusters, values={"top1": float(np.nanmean(right))})
+    (found,) = compare(*sides(a.done(), b.done())).differences
+    assert found.evidence.reason == "top1 is not the mean of its per-sample values in B"

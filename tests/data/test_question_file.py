@@ -405,3 +405,29 @@ class TestQuestionFile(DatasetConformance):
         return QuestionFile(
             write(tmp_path / "set.jsonl", *[{**make(i), "image": f"{i}.png"} for i in range(5)])
         )
+
+
+@pytest.mark.parametrize(
+    ("choices", "right", "text"),
+    [
+        ({"B": "dog", "A": "cat"}, "A", "cat"),
+        ({"A": "cat", "B": None, "C": "dog", "D": "cow"}, "C", "dog"),
+        ({"1": "cat", "2": "dog", "3": "cow"}, "1", "cat"),
+        ({"text": ["cat", "dog", "cow"], "label": ["1", "2", "3"]}, 2, "dog"),
+        ({"text": ["cat", "dog"], "label": ["B", "A"]}, "A", "dog"),
+        ({"text": ["cat", "dog"]}, "B", "dog"),
+        ({"A": "cat", "B": "dog"}, 1, "dog"),
+    ],
+)
+def test_labels_of_the_data_say_which_choice_is_right(
+    tmp_path: Path, choices: Any, right: Any, text: str
+) -> None:
+    split = QuestionFile(write(tmp_path / "a.jsonl", choice(right, choices))).load("test")
+    target = split.targets[0]
+    assert target.choices[target.right] == text
+
+
+def test_labels_that_are_not_one_per_choice_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", choice("A", {"text": ["cat", "dog"], "label": ["A", "A"]}))
+    with pytest.raises(DataError, match=r"a\.jsonl:1: 1 labels of 2 choices: A, A"):
+        QuestionFile(path).load("test")

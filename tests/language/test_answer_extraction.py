@@ -126,3 +126,18 @@ def test_any_text_gives_a_choice_or_none_and_always_the_same(text: str, choices:
     assert found is None or 0 <= found < len(choices)
     assert extract_choice(text, choices) == found
     assert extract_yes_no(text) in ("yes", "no", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("MW", 1),
+        ("mW", 0),
+        ("The answer is MW.", 1),
+        ("It takes 3 mW of power.", 0),
+        ("B. MW", 1),
+        ("Mw", None),
+    ],
+)
+def test_case_counts_where_choices_differ_by_it_alone(text: str, read: int | None) -> None:
+    assert extract_choice(text, ["mW", "MW", "kg"]) == read

@@ -466,6 +466,13 @@ def test_images_are_limited_and_dropped(chat):
     assert any("sees no images" in remark for remark in blind.remarks)
 
 
+def test_answers_that_are_drawn_and_shared_by_seeds_are_told(chat):
+    told = "cells of several seeds share them"
+    assert any(told in remark for remark in chat.model(temperature=0.7).remarks)
+    assert not any(told in remark for remark in chat.model(temperature=0.7, replay="off").remarks)
+    assert not any(told in remark for remark in chat.model().remarks)
+
+
 @pytest.mark.parametrize(
     ("restriction", "field", "said"),
     [

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import harness
-from harness import Answers, OptionError, Sample
+from harness import Answers, DataError, OptionError, Sample
 from harness.discovery import registry
 from harness.leaderboard.frame import shorten_columns, suite_frame
 from harness_language.contracts import ContinuationScore
-from harness_language.conversations import ImagePart, ModelAnswer, Question, list_images
+from harness_language.conversations import ImagePart, ModelAnswer, Question, Turn, list_images
 from harness_mllm.answering_options import AnsweringOptions
-from harness_mllm.likelihood import score_choices
+from harness_mllm.likelihood import BLANK, pick_likeliest, score_choices
 from harness_mllm.probe_summary import ProbeDifferences
 from harness_mllm.questions import Item, build_question, order_choices
 
@@ -216,6 +216,7 @@ def test_labels_become_questions_with_class_names(run):
         ({"prompts": ["{question"]}, "is no template"),
         ({"prompts": ["{question}", "{question}"]}, "is there twice"),
         ({"show": "letters"}, "has no {choices}"),
+        ({"prompts": ["{question} {choices}"]}, "leaves them out"),
         ({"circular": True}, "circular needs choices that are shown"),
         ({"selection": "similar"}, "needs an embedder"),
         ({"max_tokens": 0}, "must be at least 1"),
@@ -286,3 +287,192 @@ def test_normalised_likelihoods_of_a_uniform_model():
         assert mean[0] == pytest.approx(mean[1])
     (blank,) = score_choices(Uniform(), [question], texts, "blank")
     assert blank == pytest.approx([0.0, 0.0])
+
+
+class Scripted:
+    """Gives the continuations of every question the same scores; under grey images those of `grey`."""
+
+    def __init__(self, scores: Sequence[float], grey: Sequence[float] = ()) -> None:
+        self.scores, self.grey = scores, grey
+
+    def loglikelihood(
+        self, questions: Sequence[Question], continuations: Sequence[Sequence[str]]
+    ) -> list[list[ContinuationScore]]:
+        blank = [
+            any(np.asarray(i.decoded())[0, 0, 0] == BLANK for i in list_images(question))
+            for question in questions
+        ]
+        return [[ContinuationScore(s, 1, False) for s in (self.grey if b else self.scores)] for b in blank]
+
+
+def ask_plate() -> Question:
+    item = Item("a", "a", (ImagePart(paint(1)),), "Which?", Answers((), COLOURS[:2], 0))
+    return build_question(AnsweringOptions(), item, 0, 0)
+
+
+def test_a_likelihood_unknown_with_and_without_the_image_is_never_the_highest():
+    hidden = Scripted([-np.inf, -2.0], [-np.inf, -1.0])
+    (scores,) = score_choices(hidden, [ask_plate()], [["red", "green"]], "blank")
+    assert scores.tolist() == [-np.inf, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Scripted([-1.0, -2.0], [-1.0, -np.inf]), "'green' under a blank image is not known"),
+        (Scripted([-1.0, np.nan]), "'a#0#0': a likelihood is not a number"),
+        (Scripted([-1.0]), "scored 1 of 2 continuations"),
+    ],
+)
+def test_scores_that_decide_nothing_are_refused(model, message):
+    with pytest.raises(DataError, match=message):
+        score_choices(model, [ask_plate()], [["red", "green"]], "blank" if model.grey else "sum")
+
+
+def test_equally_likely_choices_are_none_of_them():
+    assert pick_likeliest([-1.0, -1.0, -2.0], ["red", "green", "blue"]) is None
+    assert pick_likeliest([-1.0, -1.0, -2.0], ["red", "red", "blue"]) == 0
+    assert pick_likeliest([-2.0, -1.0, -1.5], ["red", "green", "blue"]) == 1
+
+
+class LetterPlates(Plates):
+    """Questions whose choices are letters, in another order than their labels."""
+
+    def load(self, split: str) -> Any:
+        loaded = PlateSplit(split)
+        loaded.targets = [Answers((), ("B", "A", "D", "C"), n % 4) for n in range(24)]
+        loaded.groups = [n // 12 for n in range(24)]
+        return loaded
+
+
+class LikelySecond(Looker):
+    """Finds the second continuation likeliest, and all of them equally likely without an image."""
+
+    def loglikelihood(
+        self, questions: Sequence[Question], continuations: Sequence[Sequence[str]]
+    ) -> list[list[ContinuationScore]]:
+        return [
+            [ContinuationScore(float(n == 1 and bool(list_images(q))), 1, False) for n in range(len(own))]
+            for q, own in zip(questions, continuations, strict=True)
+        ]
+
+
+def test_by_likelihood_the_choice_is_known_whatever_it_says(run, tmp_path):
+    letters = {"how": "likelihood", "show": "letters", "prompts": ["{question} {choices}"]}
+    with (
+        registry.register_temporarily("models", "second", LikelySecond),
+        registry.register_temporarily("datasets", "letter-plates", LetterPlates),
+    ):
+        found = run(letters, "second", {"probe": ["none", "no image"]}, datasets=["letter-plates"],
+                    metrics=["choice-accuracy", "top1", "answer-rates"])  # fmt: skip
+    records = {r.coordinates["probe"]: r for r in found}
+    assert records["none"].metrics["choice-accuracy"] == records["none"].metrics["top1.ranking"] == 0.25
+    assert records["none"].metrics["answer-rates.unparsed"] == 0
+    assert records["no image"].metrics["choice-accuracy"] == 0
+    assert records["no image"].metrics["answer-rates.unparsed"] == 1
+    samples = harness.Store(tmp_path / "store").samples(records["none"].id)
+    assert set(samples["extracted"]) == {"A"}
+    assert samples["cluster"].nunique() == 2  # an image may be called 0
+
+
+class Forgetful(Looker):
+    """Leaves out its last answer."""
+
+    def generate(self, questions: Sequence[Question]) -> list[ModelAnswer]:
+        return super().generate(questions)[:-1]
+
+
+def test_answers_that_are_fewer_than_the_questions_are_refused(run):
+    with registry.register_temporarily("models", "forgetful", Forgetful):
+        (record,) = run({}, "forgetful")
+    assert record.status == "failed"
+    assert "gave 23 answers to 24 questions" in record.reason
+
+
+class Unlucky(Looker):
+    """Gets no answer to every fourth question, and half an emoji to the next."""
+
+    def generate(self, questions: Sequence[Question]) -> list[ModelAnswer]:
+        found = super().generate(questions)
+        found[::4] = [ModelAnswer("", "failed", reason="time-out") for _ in found[::4]]
+        found[1::4] = [ModelAnswer(answer.text + "\ud83d") for answer in found[1::4]]
+        return found
+
+
+def test_answers_that_failed_are_told_and_odd_texts_are_kept(run, tmp_path):
+    with registry.register_temporarily("models", "unlucky", Unlucky):
+        (record,) = run({}, "unlucky")
+    assert record.metrics["choice-accuracy"] == 0.75
+    assert "6 of 24 answers failed, and count as wrong; --fresh asks again (one: time-out)" in record.remarks
+    samples = harness.Store(tmp_path / "store").samples(record.id)
+    assert samples["answer"][1] == "It is green.\ufffd"
+
+
+def test_a_probe_that_changes_nothing_is_told(run):
+    probes = {"probe": ["shot labels flipped", "images reversed", "no image"], "shots": [1]}
+    remarks = {r.coordinates["probe"]: " ".join(r.remarks) for r in run({}, axes=probes)}
+    assert "'shot labels flipped' leaves 24 of 24 questions as they were" in remarks["shot labels flipped"]
+    assert "'images reversed' leaves 24 of 24 questions as they were" in remarks["images reversed"]
+    assert "leaves" not in remarks["no image"]
+
+
+class TwinPlates(Plates):
+    """Questions whose right choice is there twice."""
+
+    def load(self, split: str) -> Any:
+        loaded = PlateSplit(split)
+        loaded.targets = [Answers((), ("red", "green", "blue", "grey", COLOURS[n % 4]), 4) for n in range(24)]
+        return loaded
+
+
+def test_choices_of_equal_texts_are_told_and_count_as_one(run):
+    with registry.register_temporarily("datasets", "twins", TwinPlates):
+        (record,) = run({}, datasets=["twins"])
+        (likely,) = run({"how": "likelihood"}, datasets=["twins"], metrics=["choice-accuracy", "top1"])
+    assert record.metrics["choice-accuracy"] == 1
+    assert likely.metrics == {"choice-accuracy": 1}
+    assert "24 of 24 questions have choices of equal texts, which count as one" in record.remarks
+
+
+def test_blank_likelihoods_without_images_are_not_compared(run):
+    found = run({"how": "likelihood", "normalise": "blank"}, axes={"probe": ["none", "no image"]})
+    assert {r.coordinates["probe"]: r.status for r in found} == {"none": "ok", "no image": "skipped"}
+    (blind,) = run({"how": "likelihood", "normalise": "blank"}, models=[{"plugin": "tiny-blind", "steps": 0}])
+    assert "is 0 for every choice without images, and this model has none" in blind.reason
+
+
+class UnevenPlates(Plates):
+    """Images with one or several questions, of which the first answer alone is A."""
+
+    def load(self, split: str) -> Any:
+        loaded = PlateSplit(split)
+        loaded.groups = [*"aabbbcddeffggggg", *"hijklmno"]
+        loaded.targets = [Answers((), COLOURS, int(n > 1)) for n in range(24)]
+        return loaded
+
+
+def test_intervals_of_clusters_stay_within_the_bounds_of_the_metric(run, tmp_path):
+    letters = {"show": "letters", "prompts": ["{question} {choices}"]}
+    with registry.register_temporarily("datasets", "uneven", UnevenPlates):
+        run(letters, "first-letter", datasets=["uneven"], metrics=["choice-accuracy"])
+        (table,) = harness.table("toy", store=tmp_path / "store")
+    (value,) = [entry for row in table.rows for entry in row.entries]
+    assert value.value == pytest.approx(2 / 24)
+    assert value.low == 0
+    assert 0.1 < value.high < 0.5
+
+
+@pytest.mark.parametrize("how", ["generate", "likelihood"])
+def test_more_choices_than_letters_are_refused(run, how):
+    class ManyPlates(Plates):
+        def load(self, split: str) -> Any:
+            loaded = PlateSplit(split)
+            many = tuple(f"colour {n}" for n in range(27))
+            loaded.targets = [Answers((), many, 26)] * 24
+            loaded.turns = [(Turn("user", (ImagePart(paint(1)), "Which?")),)] * 24
+            return loaded
+
+    options = {"how": how, "show": "letters", "prompts": ["{question} {choices}"], "restrict": True}
+    with registry.register_temporarily("datasets", "many", ManyPlates):
+        (record,) = run(options, datasets=["many"])
+    assert "27 choices, more than there are letters: set show = 'list'" in record.reason

@@ -146,6 +146,7 @@ def test_prompts_and_orders_of_a_question_are_averaged(answers):
     answers.add("no image", [1, 0, 0, 0, 1, 1], ids=ids, clusters=clusters)
     found = answers.summarise()
     assert pick(found, "Δ", "no image")["value"] == pytest.approx((-1 / 2 - 2 / 3 + 1) / 3)
+    assert "each question counts once; over all answers it is 0.8333" in pick(found, ACCURACY, "none")["note"]
     assert pick(found, "Δ", "no image")["note"] == "over 2 images (3 questions)"
 
 
@@ -266,3 +267,9 @@ def test_the_table_shows_verdict_and_differences(answers):
         ("sees", LOOKED, probe) for probe in ("none", "no image", "another image")
     ]
     assert [column.metric for column in table.columns] == [ACCURACY, "Δ", "p"]
+
+
+def test_questions_with_equally_many_answers_need_no_note(answers):
+    answers.add("none", [1, 1, 0, 1], ids=["a", "a", "b", "b"], clusters=["x", "x", "y", "y"])
+    answers.add("no image", [1, 0, 0, 1], ids=["a", "a", "b", "b"], clusters=["x", "x", "y", "y"])
+    assert pick(answers.summarise(), ACCURACY, "no image")["note"] == ""

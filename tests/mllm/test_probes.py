@@ -42,8 +42,8 @@ def test_another_image_is_of_another_group_and_as_many(drawn, seed):
     questions = [
         ask(f"q{n}", *[10 * group + k for k in range(count)]) for n, (group, count) in enumerate(drawn)
     ]
-    alone = any(len({group for group, count in drawn if count == own}) < 2 for _, own in drawn)
-    if alone:
+    there = {(group, k) for group, count in drawn for k in range(count)}
+    if any(len({one for one in there if one[0] != group}) < own for group, own in drawn):
         with pytest.raises(DataError, match="no other image"):
             apply_probe("another image", questions, groups, seed)
         return
@@ -51,8 +51,21 @@ def test_another_image_is_of_another_group_and_as_many(drawn, seed):
     for before, after, group in zip(questions, changed, groups, strict=True):
         assert len(shown(after)) == len(shown(before))
         assert all(f"g{value // 10}" != group for value in shown(after))
+        assert len(set(shown(after))) == len(shown(after))
         assert after.turns[-1].parts[-1] == "What?"
     assert changed == apply_probe("another image", questions, groups, seed)
+
+
+def test_another_image_is_that_of_one_other_question_if_it_can_be():
+    questions = [ask("a", 1, 2), ask("b", 3, 4), ask("c", 5), ask("d", 6)]
+    changed = apply_probe("another image", questions, ["a", "b", "c", "d"], 0)
+    assert [shown(question) for question in changed] == [[3, 4], [1, 2], [6], [5]]
+
+
+def test_another_image_has_other_pixels_whatever_its_group_is_called():
+    questions = [ask(f"q{n}", n // 3) for n in range(6)]
+    changed = apply_probe("another image", questions, [f"q{n}" for n in range(6)], 0)
+    assert [shown(question) for question in changed] == [[1]] * 3 + [[0]] * 3
 
 
 def test_no_image_keeps_all_texts():

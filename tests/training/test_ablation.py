@@ -32,7 +32,7 @@ class Runs:
     def __init__(self, path):
         self.store, self.cells = Store(path), []
 
-    def add(self, method, seed, right, seconds=(5.0, 10.0), held=(0.5, 0.6), steps=100, **at):
+    def add(self, method, seed, right, seconds=(5.0, 10.0), held=(0.5, 0.6), steps=100, clusters=None, **at):
         place = {"experiment": "main", "model": "net", "dataset": "digits", "method": method}
         at = {**place, **at, "seed": seed}
         id = hashlib.sha256(repr(sorted(at.items())).encode()).hexdigest()[:20]
@@ -43,6 +43,7 @@ class Runs:
         record.cost = {"training_seconds": float(seconds[-1]), "steps": float(steps)}
         answers = {"target": np.zeros(len(right), int), "prediction": 1 - right.astype(int)}
         samples = {"id": [f"x{n}" for n in range(len(right))], **answers, "top1": right}
+        samples |= {} if clusters is None else {"cluster": [str(c) for c in clusters]}
         curve = {"step": range(len(seconds)), "seconds": seconds, "accuracy": held}
         self.store.write(record, samples, {"evaluation": {k: list(map(float, v)) for k, v in curve.items()}})
         self.cells.append({"id": id, "at": at, "tags": {}})
@@ -231,6 +232,20 @@ def test_models_and_axes_as_arms_with_missing_seeds_and_unequal_steps(runs):
     four = by_axis[(by_axis["metric"] == "Δ") & (by_axis["shots"] == "4")].iloc[0]
     assert four["value"] == pytest.approx(3 / 50)
     assert "all seeds differ by the same amount" in four["note"]
+
+
+def test_samples_that_share_an_image_are_no_more_than_one(runs):
+    images = np.random.default_rng(3).uniform(size=(3, 30))
+    for seed in range(3):
+        for method, share in (("plain", 0.4), ("dropout", 0.7)):
+            right = np.repeat(images[seed] < share, 20)
+            runs.add(method, seed, right, clusters=np.repeat(np.arange(30), 20))
+            runs.add(method, seed, right[::20], model="single")
+    found = Ablation("plain")(runs.frame(), runs.store)
+    copied, single = (
+        pick(found[found["model"] == name], "dropout", "Δ, seeds × samples") for name in ("net", "single")
+    )
+    assert [copied["low"], copied["high"]] == pytest.approx([single["low"], single["high"]])
 
 
 def test_a_metric_without_samples_says_so_and_lower_can_be_better(runs):
