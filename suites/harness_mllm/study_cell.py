@@ -28,7 +28,7 @@ from harness_mllm.study_items import (
     write_items,
 )
 from harness_mllm.study_prompts import StudyPrompts
-from harness_mllm.study_vectors import embed_frames, embed_texts, find_neighbours
+from harness_mllm.study_vectors import embed_frames, embed_texts, find_nearest_items
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +99,7 @@ class StudyCell:
             tested = tested[self.swap] if self.swap is not None else tested
         else:
             own, tested = embed_texts(options.embedder, job, self.train_texts, self.texts)
-        self.neighbours = find_neighbours(own, tested, self.test.groups, train.groups, options.neighbours)
+        self.neighbours = find_nearest_items(own, tested, self.test.groups, train.groups, options.neighbours)
         if min(map(len, self.neighbours)) < options.neighbours:
             job.remark(
                 f"there are fewer than {options.neighbours} training items of other groups: all are neighbours"

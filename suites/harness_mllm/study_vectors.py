@@ -84,7 +84,7 @@ def scale_to_unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
-def find_neighbours(
+def find_nearest_items(
     train: NDArray[np.float32],
     test: NDArray[np.float32],
     own: Sequence[str],

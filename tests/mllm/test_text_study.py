@@ -26,7 +26,7 @@ from harness_mllm.study_baselines import predict_supervised, vote_of_neighbours
 from harness_mllm.study_items import exchange_items
 from harness_mllm.study_options import StudyOptions
 from harness_mllm.study_prompts import StudyPrompts
-from harness_mllm.study_vectors import find_neighbours, scale_to_unit
+from harness_mllm.study_vectors import find_nearest_items, scale_to_unit
 
 COLOURS = ("red", "green", "blue", "grey")
 
@@ -240,7 +240,7 @@ def test_texts_are_compared_by_the_embedder(study):
 
 def test_neighbours_are_of_other_groups():
     unit = scale_to_unit(np.array([[1.0, 0], [1, 0.1], [0, 1], [1, 0]]))
-    near = find_neighbours(unit, unit[:1], ["a"], ["a", "b", "c", "d"], 2)
+    near = find_nearest_items(unit, unit[:1], ["a"], ["a", "b", "c", "d"], 2)
     assert [rows.tolist() for rows in near] == [[3, 1]]
 
 
