@@ -103,10 +103,10 @@ class AnsweringCell:
         options, label = self.options, self.job.cell.dataset.label
         if not any(item.turns is not None for item in self.items):
             return
-        if options.circular or len(options.prompts) > 1:
+        if options.circular or len(options.prompts) > 1 or self._probe_name == PERMUTED:
             raise DataError(
-                f"{label}: its samples are whole conversations, whose words stay as they are: ask them by one prompt and "
-                "not circular"
+                f"{label}: its samples are whole conversations, whose words stay as they are: ask them by one prompt, "
+                f"neither circular nor with the probe '{PERMUTED}'"
             )
         if options.prompts != ["{question}"]:
             self.job.remark(f"{label}: the prompt is not used: its samples are whole conversations")
