@@ -63,6 +63,7 @@ class AnsweringCell:
             job.remark(
                 f"{same} of {len(self.items)} questions have choices of equal texts, which count as one"
             )
+        self._check_conversations()
         shots = self._draw_shots(found.name)
         asked: list[Asked] = []
         for item, own in zip(self.items, shots, strict=True):
@@ -96,6 +97,19 @@ class AnsweringCell:
             metrics, count=len({item.id for item in self.items}), samples=self._list_samples(answers, answered),
             cost=self._measure(answers, seconds), notes=self._describe(), evidence=evidence,
         )  # fmt: skip
+
+    def _check_conversations(self) -> None:
+        """Refuse to word conversations of the data's own in several ways, which would ask the same several times."""
+        options, label = self.options, self.job.cell.dataset.label
+        if not any(item.turns is not None for item in self.items):
+            return
+        if options.circular or len(options.prompts) > 1 or self._probe_name == PERMUTED:
+            raise DataError(
+                f"{label}: its samples are whole conversations, whose words stay as they are: ask them by one prompt, "
+                f"neither circular nor with the probe '{PERMUTED}'"
+            )
+        if options.prompts != ["{question}"]:
+            self.job.remark(f"{label}: the prompt is not used: its samples are whole conversations")
 
     def _draw_shots(self, tested: str) -> list[Sequence[Item]]:
         count = int(self.job.cell.axes.get("shots", 0))

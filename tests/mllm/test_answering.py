@@ -476,3 +476,22 @@ def test_more_choices_than_letters_are_refused(run, how):
     with registry.register_temporarily("datasets", "many", ManyPlates):
         (record,) = run(options, datasets=["many"])
     assert "27 choices, more than there are letters: set show = 'list'" in record.reason
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"prompts": ["{question}", "Say: {question}"]},
+        {"circular": True, "show": "letters", "prompts": ["{question} {choices}"]},
+    ],
+)
+def test_whole_conversations_are_not_worded_in_several_ways(run, options):
+    scenes = {"plugin": "scene-questions", "count": 4, "kinds": ["colour"]}
+    tiny = [{"plugin": "tiny-mllm", "steps": 0}]
+    (record,) = run(options, models=tiny, datasets=[scenes])
+    letters = {"show": "letters", "prompts": ["{question} {choices}"]}
+    (permuted,) = run(letters, models=tiny, datasets=[scenes], axes={"probe": ["choices permuted"]})
+    assert "whose words stay as they are" in permuted.reason
+    assert "whose words stay as they are: ask them by one prompt, neither circular nor" in record.reason
+    (asked,) = run({"prompts": ["Say: {question}"]}, models=tiny, datasets=[scenes])
+    assert "scene-questions: the prompt is not used: its samples are whole conversations" in asked.remarks
