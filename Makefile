@@ -6,13 +6,13 @@ BASE_PYTHON ?= python3
 # let Python cache bytecode, which the setup compiles: without it, every start would compile every import
 export PYTHONDONTWRITEBYTECODE :=
 QUICK := robustness prompts peft gan fusion
-SUITES := $(QUICK) training training-layers
+SUITES := $(QUICK) training training-layers mllm
 
 .PHONY: quickstart suites test lint types benchmark docs clean setup
 
 quickstart: $(VENV)/.ready
 	@$(HARNESS) run $(addsuffix @quick,$(QUICK)) --report results/report.html
-	@echo "all of the embedded suites, some 11 minutes on two cores: make suites"
+	@echo "all of the embedded suites, some 12 minutes on two cores: make suites"
 
 suites: $(VENV)/.ready
 	$(HARNESS) run $(SUITES) --report results/report.html
