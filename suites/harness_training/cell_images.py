@@ -36,6 +36,10 @@ class CellImages:
     """What the held-out images are, for the record."""
     remarks: list[str]
 
+    def needs_evaluation(self, peek: bool) -> bool:
+        """Return whether a training has images to evaluate on along the way."""
+        return self.held_out is not None or peek
+
     def to_process(self, device: torch.device) -> CellImages:
         """Return the same for another process: held images no longer refer to the split that they are from."""
         held_out = None if self.held_out is None else self.held_out.to_process(device)

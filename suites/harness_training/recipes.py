@@ -146,6 +146,11 @@ class TrainingRecipe:
         self.build_recipe(1, None, 1)  # says what is wrong before anything runs
 
     @property
+    def phases(self) -> list[TrainingRecipe]:
+        """The recipe and those that continue it, in order."""
+        return [self, *(self.then.phases if self.then is not None else ())]
+
+    @property
     def uses_held_out(self) -> bool:
         """Whether the training chooses by evaluations on held-out images."""
         kept, options = self._kept, self._kept.get("schedule_options") or {}

@@ -24,7 +24,6 @@ from harness_training.progress_measures import (
     join_evaluation_curves,
     time_targets,
 )
-from harness_training.recipes import TrainingRecipe
 
 if TYPE_CHECKING:
     from harness.learning.recipe import Recipe
@@ -62,13 +61,8 @@ def predict(cell: CellContext, seed: TrainedSeed, images: ImageSet) -> Predictio
 
 def list_phases(cell: CellContext, seed: TrainedSeed) -> list[tuple[TrainingOutcome, Recipe]]:
     """Return what each phase of a training tells, with its recipe."""
-    found: list[tuple[TrainingOutcome, Recipe]] = []
-    method: TrainingRecipe | None = cell.method
-    for number, outcome in enumerate(seed.outcomes):
-        assert method is not None
-        found.append((outcome, build_phase_recipe(cell, Phase(method, method.rate, number))))
-        method = method.then
-    return found
+    recipes = [build_phase_recipe(cell, Phase(m, m.rate, n)) for n, m in enumerate(cell.method.phases)]
+    return list(zip(seed.outcomes, recipes, strict=False))  # a diverged training has fewer outcomes
 
 
 def build_curves(cell: CellContext, seed: TrainedSeed) -> dict[str, dict[str, list[float]]]:

@@ -44,7 +44,7 @@ class SeedObjective:
         size: int,
         seeds: Sequence[int],
     ) -> None:
-        self.seeds, self.scale, self.size = list(seeds), scale, size
+        self.seeds, self.scale = list(seeds), scale
         steps = method.augmentation
         if images.train.held is None:  # the reader crops at full resolution
             steps = [step for step in steps if not is_crop(step)]
@@ -104,19 +104,28 @@ def score_images(
     return torch.cat(found, 1), torch.cat(labels)
 
 
-def judge_logits(
-    logits: torch.Tensor, labels: torch.Tensor, judge: str, prefix: str = ""
-) -> list[dict[str, float]]:
+def judge_logits(logits: torch.Tensor, labels: torch.Tensor, judge: str) -> list[dict[str, float]]:
     """Return each seed's accuracy, loss (cross-entropy) and score, from logits S×N×classes and labels N."""
     values = []
     for own in logits:
         accuracy = float((own.argmax(1) == labels).double().mean())  # in float32, 7 of 10 is less than 0.7
         loss = float(F.cross_entropy(own, labels))
-        values.append(
-            {
-                f"{prefix}accuracy": accuracy,
-                f"{prefix}loss": loss,
-                "score": accuracy if judge == "accuracy" else -loss,
-            }
-        )
+        score = accuracy if judge == "accuracy" else -loss
+        values.append({"accuracy": accuracy, "loss": loss, "score": score})
     return values
+
+
+def evaluate_seeds(
+    images: CellImages, peek: bool, judge: str, score: Callable[[ImageSet, str], list[dict[str, float]]]
+) -> list[dict[str, float]]:
+    """Return what an evaluation finds for each seed: on the held-out images and, if it peeks, on the test images.
+
+    `score(images, judge)` returns each seed's accuracy, loss and score. Test images decide nothing: without held-out
+    ones the score is 0.
+    """
+    values = [] if images.held_out is None else score(images.held_out, judge)
+    if not peek:
+        return values
+    peeked = score(images.test, "accuracy")
+    found = values or [{"score": 0.0} for _ in peeked]
+    return [{**own, "test_accuracy": on["accuracy"]} for own, on in zip(found, peeked, strict=True)]

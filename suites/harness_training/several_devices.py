@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from harness.learning.distributed import evaluate_in_shares, train_distributed
+from harness.learning.draws import Rows
 from harness.learning.processes import Rank, run_distributed
 from harness.learning.recipe import Recipe
 from harness.learning.training_progress import TrainingOutcome
@@ -18,7 +19,7 @@ from harness_training.cell_context import CellContext, Phase
 from harness_training.cell_images import CellImages
 from harness_training.image_sets import ImageSet, InputScale
 from harness_training.recipes import TrainingRecipe
-from harness_training.seed_training import SeedObjective, judge_logits, score_images
+from harness_training.seed_training import SeedObjective, evaluate_seeds, judge_logits, score_images
 from harness_training.single_training import build_loss_of, find_read_crop
 
 
@@ -67,25 +68,19 @@ def train_on_rank(rank: Rank, shared: SharedTraining) -> tuple[TrainingOutcome, 
     images, network = shared.images.to_process(rank.device), shared.network.to(rank.device)
     objective = SeedObjective(shared.method, shared.recipe, images, shared.scale, shared.size, [shared.seed])
 
-    def score(part: ImageSet, judge: str) -> dict[str, float]:
-        def evaluate(rows: np.ndarray[Any, Any]) -> torch.Tensor:
-            own = part.part(rows)
-            return score_images(lambda x: network(x[0])[None], own, shared.scale, 1, shared.recipe.precision)[
-                0
-            ][0]
+    def evaluate(part: ImageSet, rows: Rows) -> torch.Tensor:
+        own, precision = part.part(rows), shared.recipe.precision
+        logits, _ = score_images(lambda x: network(x[0])[None], own, shared.scale, 1, precision)
+        return logits[0]
 
-        logits = evaluate_in_shares(rank, len(part), evaluate)
-        return judge_logits(logits[None], part.targets.cpu(), judge)[0]
+    def score(part: ImageSet, judge: str) -> list[dict[str, float]]:
+        logits = evaluate_in_shares(rank, len(part), partial(evaluate, part))
+        return judge_logits(logits[None], part.targets.cpu(), judge)
 
     def validate() -> dict[str, float]:
-        values = {"score": 0.0}
-        if images.held_out is not None:
-            values = score(images.held_out, shared.method.judge)
-        if shared.peek:
-            values["test_accuracy"] = score(images.test, "accuracy")["accuracy"]
-        return values
+        return evaluate_seeds(images, shared.peek, shared.method.judge, score)[0]
 
-    evaluates = images.held_out is not None or shared.peek
+    evaluates = images.needs_evaluation(shared.peek)
     outcome = train_distributed(
         rank, network, images.train.make_source(shared.seed, find_read_crop(shared.method, images)),
         build_loss_of(network, objective), shared.recipe, shared.seed, folder=shared.folder,

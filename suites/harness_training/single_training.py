@@ -17,8 +17,9 @@ from harness.learning.stacked import StackedBatch
 from harness.learning.training_progress import TrainingOutcome
 from harness_training.cell_context import CellContext, Phase
 from harness_training.cell_images import CellImages
+from harness_training.image_sets import ImageSet
 from harness_training.recipes import TrainingRecipe
-from harness_training.seed_training import SeedObjective, is_crop
+from harness_training.seed_training import SeedObjective, evaluate_seeds, is_crop
 
 
 def train_alone(
@@ -65,20 +66,15 @@ def build_loss_of(network: nn.Module, objective: SeedObjective) -> Callable[[Bat
 def _build_validation(
     cell: CellContext, method: TrainingRecipe, network: nn.Module
 ) -> Callable[[], dict[str, float]] | None:
-    """Return what an evaluation computes: on the held-out images and, if the protocol peeks, on the test images."""
-    images, peek = cell.images, cell.options.peek
-    if images.held_out is None and not peek:
+    """Return what an evaluation of one network computes; None if there is nothing to evaluate on."""
+    peek = cell.options.peek
+    if not cell.images.needs_evaluation(peek):
         return None
 
-    def evaluate() -> dict[str, float]:
-        values: dict[str, float] = {"score": 0.0}
-        if images.held_out is not None:
-            values = cell.judge(network, images.held_out, method.judge)
-        if peek:
-            values["test_accuracy"] = cell.judge(network, images.test, "accuracy")["accuracy"]
-        return values
+    def score(images: ImageSet, judge: str) -> list[dict[str, float]]:
+        return [cell.judge(network, images, judge)]
 
-    return evaluate
+    return lambda: evaluate_seeds(cell.images, peek, method.judge, score)[0]
 
 
 def train_only(network: nn.Module, parts: Sequence[nn.Module]) -> Callable[[], object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -14,8 +15,7 @@ from harness.learning.stacked_forward import StackedNetworks
 from harness.learning.training_progress import TrainingOutcome
 from harness_training.cell_context import CellContext, Phase
 from harness_training.image_sets import ImageSet
-from harness_training.recipes import TrainingRecipe
-from harness_training.seed_training import SeedObjective, judge_logits, score_images
+from harness_training.seed_training import SeedObjective, evaluate_seeds, judge_logits, score_images
 
 TRIED = 4
 """Images on which networks are tried out together."""
@@ -23,11 +23,8 @@ TRIED = 4
 
 def explain_alone(cell: CellContext, recipes: Sequence[Recipe], networks: Sequence[nn.Module]) -> str | None:
     """Return why seeds of a cell can't train at once by the recipes of all phases, or None if they can."""
-    method: TrainingRecipe | None = cell.method
-    while method is not None:
-        if method.greedy or method.train == "head":
-            return "the recipe trains a part of the network"
-        method = method.then
+    if any(method.greedy or method.train == "head" for method in cell.method.phases):
+        return "the recipe trains a part of the network"
     if cell.images.train.held is None:
         return "the images are not held in memory"
     few = cell.scale(next(cell.images.measured.iterate(TRIED))[0].float() / 255)
@@ -50,14 +47,10 @@ def train_together(
     objective = SeedObjective(phase.method, recipe, cell.images, cell.scale, cell.options.size, seeds)
     source = cell.images.train.make_source(seeds[0])
 
+    peek = cell.options.peek
+
     def validate(stack: StackedNetworks, slices: list[int]) -> list[dict[str, float]]:
-        values: list[dict[str, float]] = [{"score": 0.0} for _ in slices]
-        if cell.images.held_out is not None:
-            values = _judge(cell, stack, cell.images.held_out, phase.method.judge)
-        if cell.options.peek:
-            for own, found in zip(values, _judge(cell, stack, cell.images.test, "accuracy"), strict=True):
-                own["test_accuracy"] = found["accuracy"]
-        return values
+        return evaluate_seeds(cell.images, peek, phase.method.judge, partial(_judge, cell, stack))
 
     def report(number: int, step: int, values: dict[str, float]) -> None:
         if step % 10 == 0:
@@ -67,7 +60,7 @@ def train_together(
         for job in cell.jobs:
             job.advance(done, total)
 
-    evaluates = cell.images.held_out is not None or cell.options.peek
+    evaluates = cell.images.needs_evaluation(peek)
     return train_stacked(
         networks, [source] * len(networks), objective, recipe, seeds,
         folders=folders, checkpoint_every=cell.options.checkpoint_every,

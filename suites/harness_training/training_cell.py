@@ -18,7 +18,6 @@ from harness.learning.training_progress import DivergedTraining
 from harness.learning.trials import TuningTrial, run_trials, select_best, spread_rates
 from harness_training.cell_context import CellContext, Phase, TrainedSeed
 from harness_training.phases import build_phase_recipe, train_phase
-from harness_training.recipes import TrainingRecipe
 from harness_training.seed_results import build_result
 from harness_training.single_training import list_trainable, unfreeze
 from harness_training.together import explain_alone
@@ -125,7 +124,7 @@ class TrainingCell(CellContext):
         networks = [self.build_network(job.cell.seed) for job in self.jobs]
         seeds = [derive_seed("training", job.cell.seed) for job in self.jobs]
         if len(networks) > 1:
-            phases = enumerate(self._list_methods())
+            phases = enumerate(self.method.phases)
             recipes = [build_phase_recipe(self, Phase(method, rate, n)) for n, method in phases]
             reason = explain_alone(self, recipes, networks)
             self.stacks = reason is None
@@ -139,7 +138,7 @@ class TrainingCell(CellContext):
         """Train networks by the recipe and those that continue it; a diverged one stays as it is."""
         trained = [TrainedSeed(network, []) for network in networks]
         trainable = [list_trainable(network) for network in networks]
-        for number, method in enumerate(self._list_methods()):
+        for number, method in enumerate(self.method.phases):
             going = [n for n, one in enumerate(trained) if one.diverged is None]
             if not going:
                 break
@@ -158,10 +157,3 @@ class TrainingCell(CellContext):
                 else:
                     trained[n].outcomes.append(outcome)
         return trained
-
-    def _list_methods(self) -> list[TrainingRecipe]:
-        """Return the recipe and those that continue it."""
-        found = [self.method]
-        while (following := found[-1].then) is not None:
-            found.append(following)
-        return found
