@@ -39,7 +39,8 @@ class Boxes:
     `boxes` M×4 float: left, top, right, bottom in pixels of the stored image, from 0 at its outer edges,
     so that a box around the whole image ends at its width and height. `labels` M integers. Optional, M each:
     `crowd` and `ignored` bool (a box around several objects; one that counts neither way), `areas` float
-    in pixels, if they are those of masks and not of boxes.
+    in pixels, if they are those of masks and not of boxes, and `masks`, COCO's run-length encodings of the
+    objects' pixels: `{"size": [height, width], "counts": bytes}`, of the stored image's size.
     """
 
     boxes: NDArray[np.floating[Any]]
@@ -47,6 +48,7 @@ class Boxes:
     crowd: NDArray[np.bool_] | None = None
     ignored: NDArray[np.bool_] | None = None
     areas: NDArray[np.floating[Any]] | None = None
+    masks: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
