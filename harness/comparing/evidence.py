@@ -20,6 +20,8 @@ from harness.statistics import (
     paired_difference_interval,
     paired_t_test,
     paired_test,
+    resampled_interval,
+    resampled_p,
     seeds_samples_difference,
     t_interval,
 )
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 Records = Mapping[Any, Record]
 """The records of a cell on one side, by seed."""
 
-Kind = Literal["identical", "samples", "seeds×samples", "seeds", "none"]
+Kind = Literal["identical", "samples", "seeds×samples", "resamples", "seeds", "none"]
 
 WORK = 400_000_000
 """Limit of random numbers for the bootstrap of one difference; beyond it Student's t is used."""
@@ -43,24 +45,30 @@ WORK = 400_000_000
 class Evidence:
     """Paired values of B and A, S×N (seeds × samples), or vectors S for the kind `seeds`.
 
-    `reason` says why there is no pairing, or what it left out. `n` counts samples, for `seeds` the seeds.
+    For `resamples` they are vectors R, each side's number on the same R resampled sets, beside the `difference` of
+    their numbers on the whole set of `samples`. `reason` says why there is no pairing, or what it left out. `n`
+    counts samples, for `seeds` the seeds.
     """
 
     kind: Kind
     b: Floats
     a: Floats
     reason: str | None = None
+    difference: float = 0.0
+    samples: int = 0
 
     @property
     def n(self) -> int:
         """The number of independent pairs."""
+        if self.kind == "resamples":
+            return self.samples
         return int(self.b.shape[-1]) if self.kind != "none" else 0
 
     def interval(self, level: float = 0.95) -> Interval | None:
         """Return the interval for B − A at this level, or None without enough evidence.
 
         One seed: a BCa bootstrap over samples, with as many resamples as the level needs. Several: both seeds
-        and samples count as drawn at random. Seeds only: Student's t.
+        and samples count as drawn at random. Numbers of whole sets: a basic bootstrap. Seeds only: Student's t.
         """
         if self.kind == "none":
             return None
@@ -68,6 +76,8 @@ class Evidence:
             return Interval(0.0, 0.0, level, "identical", self.n)
         if self.kind == "seeds":
             return t_interval(self.b - self.a, level) if self.test()[0] is not None else None
+        if self.kind == "resamples":
+            return resampled_interval(self.difference, self.b - self.a, self.samples, level)
         if self.kind == "seeds×samples":
             return seeds_samples_difference(self.b - self.a, level)
         b, a = self.b[0], self.a[0]
@@ -85,6 +95,8 @@ class Evidence:
         if self.kind == "identical":
             return 1.0, "identical"
         try:
+            if self.kind == "resamples":
+                return resampled_p(self.difference, self.b - self.a), "bootstrap over the same resampled sets"
             if self.kind == "seeds":
                 test = paired_t_test(self.b, self.a)
             elif self.kind == "samples":
@@ -126,6 +138,9 @@ def gather_evidence(metric: str, a: Records, b: Records, in_a: SampleTables, in_
     by_sample = _pair_by_sample(metric, a, b, in_a, in_b, shared if same_seeds else None)
     if isinstance(by_sample, Evidence):
         return by_sample
+    resampled = _pair_by_resample(metric, a, b, in_a, in_b)
+    if resampled is not None:
+        return resampled
     if same_seeds and len(shared) > 1:
         return Evidence("seeds", values[0], values[1], f"paired by seed only: {by_sample}")
     if not same_seeds:
@@ -169,6 +184,28 @@ def _pair_by_sample(
         rows_b.append(found.b)
     kind: Kind = "samples" if len(seeds) == 1 else "seeds×samples"
     return Evidence(kind, np.stack(rows_b), np.stack(rows_a))
+
+
+def _pair_by_resample(
+    metric: str, a: Records, b: Records, in_a: SampleTables, in_b: SampleTables
+) -> Evidence | None:
+    """Pair one record of each side by its numbers on the same resampled sets of the same samples, or return None."""
+    if len(a) != 1 or len(b) != 1:
+        return None
+    sides = []
+    for records, tables in ((a, in_a), (b, in_b)):
+        record = next(iter(records.values()))
+        draws, samples = tables.store.resamples(record.id), tables.read(record)
+        if draws is None or samples is None or metric not in draws.columns:
+            return None
+        values = draws[metric].to_numpy(dtype=np.float64)
+        if not np.isfinite(values).all():
+            return None
+        sides.append((record.metrics[metric], values, sorted(map(str, samples["id"]))))
+    (value_a, draws_a, ids_a), (value_b, draws_b, ids_b) = sides
+    if ids_a != ids_b or len(draws_a) != len(draws_b):
+        return None
+    return Evidence("resamples", draws_b, draws_a, None, value_b - value_a, len(ids_a))
 
 
 def _explain_other_samples(a: Records, b: Records, in_a: SampleTables, in_b: SampleTables) -> str | None:

@@ -146,7 +146,8 @@ class Result:
     (`pack` and the class method `unpack`), and then other metrics are computed from it later, without
     running the cell again: by the protocol's `measure`, else each metric of the evidence named `x` is the
     number `<metric>.x`, or `<metric>` if the name is empty. Only evidence that no metric decides may be
-    returned.
+    returned. `resamples`: values of metrics that are no means over samples on R resampled sets of them, R each by
+    name, as `harness.inference.evaluate.measure_resamples` returns them; `samples` then has a row per sample.
     """
 
     metrics: Mapping[str, float]
@@ -159,6 +160,7 @@ class Result:
     status: str = "ok"
     reason: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    resamples: Mapping[str, Any] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -15,9 +15,7 @@ from harness.planning.names import merge_names
 from harness.records.files import write_bytes
 from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record
-from harness.records.store import Store
-
-BESIDE = (("samples", ".parquet"), ("curves", ".parquet"))
+from harness.records.store import TABLES, Store
 
 
 @dataclass(frozen=True)
@@ -135,9 +133,9 @@ def completeness(record: Record) -> int:
 
 def _copy_record(into: Store, source: Store, id: str) -> None:
     """Copy a record: its other files first, then the record itself, which makes it count."""
-    for kind, suffix in BESIDE:
-        beside = source.file(kind, id, suffix)
-        target = into.file(kind, id, suffix)
+    for kind in TABLES:
+        beside = source.file(kind, id, ".parquet")
+        target = into.file(kind, id, ".parquet")
         if beside.is_file():
             write_bytes(target, beside.read_bytes())
         else:

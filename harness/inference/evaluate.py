@@ -213,6 +213,32 @@ def measure_samples(job: Job, evidence: Any) -> dict[str, NDArray[np.float32]]:
     return columns
 
 
+def measure_resamples(job: Job, evidence: Any) -> dict[str, NDArray[np.float64]]:
+    """Return the numbers of metrics that have a method `resampled`, R each by name, for `Result.resamples`.
+
+    The R resampled sets follow from the evidence's `ids` alone (and its `groups`, which are drawn whole), so that
+    they are the same for every model.
+    """
+    from harness.statistics.resampling import draw_sample_weights
+
+    draws: dict[str, NDArray[np.float64]] = {}
+    asked = {name: method for name, m in job.metrics.items() if (method := ask(m, "resampled")) is not None}
+    if not asked:
+        return draws
+    weights = draw_sample_weights(evidence.ids, ask(evidence, "groups") or None)
+    for name, resampled in asked.items():
+        with _isolate_failure(job, f"{name} on resampled sets"):
+            value = resampled(evidence, weights)
+            for key, given in (value if isinstance(value, Mapping) else {name: value}).items():
+                column = np.asarray(given, np.float64)
+                if column.shape != (len(weights),):
+                    raise HarnessError(
+                        f"it returned values of shape {column.shape} for {len(weights)} resampled sets"
+                    )
+                draws[key if str(key).startswith(name) else f"{name}.{key}"] = column
+    return draws
+
+
 @contextmanager
 def _isolate_failure(job: Job, name: str) -> Iterator[None]:
     """Keep an exception of the block as one metric's failure; what concerns the whole cell is raised."""
@@ -269,4 +295,5 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
     if len(names) == columns <= NAMED_CLASSES:
         more["notes"] = {**(more.get("notes") or {}), "class_names": names}
     metrics = compute_metrics(job, predictions)
-    return Result(metrics, len(targets), samples, evidence={"": predictions}, **more)
+    resamples = measure_resamples(job, predictions)
+    return Result(metrics, len(targets), samples, evidence={"": predictions}, resamples=resamples, **more)

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from harness.leaderboard.entries import Column, TableValue, effective_column
 from harness.leaderboard.table import Table
-from harness.leaderboard.value_intervals import PAIRED_RECORDS, RecordFacts, extend_caption, stack_samples
+from harness.leaderboard.value_intervals import (
+    PAIRED_RECORDS,
+    RecordFacts,
+    extend_caption,
+    read_resamples,
+    stack_samples,
+)
 from harness.planning.suite import TableSpec
 
 if TYPE_CHECKING:
     from harness.records.store import Store
-    from harness.statistics import PerSample, PerSeed
+    from harness.statistics import PerResample, PerSample, PerSeed
 
 COMPETITORS = ("model", "method")
 """Coordinates whose values compete with each other; all others say on which task."""
@@ -72,7 +78,7 @@ def mark_best(table: Table, facts: RecordFacts, store: Store | None, spec: Table
 
 def _pairing_scores(
     entry: TableValue, metric: str, facts: RecordFacts, store: Store | None
-) -> PerSample | PerSeed | str:
+) -> PerSample | PerSeed | PerResample | str:
     """Return the values by which an entry can be paired, or the reason why it can't."""
     from harness.statistics import PerSample, PerSeed
 
@@ -84,6 +90,10 @@ def _pairing_scores(
     stacked = stack_samples(runs, metric, facts, store)
     if stacked is not None:
         return PerSample(stacked[0], stacked[1].mean(axis=0))
+    if len(runs) == 1 and store is not None:
+        draws = read_resamples(runs[0][1], metric, facts, store)
+        if draws is not None:
+            return draws
     values = [facts.value(id, metric) for _, id in runs]
     return PerSeed(seeds, values) if len(seeds) > 1 else "one seed, and no values by sample are known"
 

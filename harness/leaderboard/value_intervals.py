@@ -22,6 +22,8 @@ from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.parquet_columns import read_parquet
 from harness.statistics.clusters import linearise_clusters
+from harness.statistics.resampling import resampled_interval
+from harness.statistics.ties import PerResample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,6 +187,10 @@ def _resample(
     from harness.statistics import bootstrap_interval
 
     none = "one seed, and no values by sample are kept"
+    if store is not None and (draws := read_resamples(id, metric, facts, store)) is not None:
+        kept = resampled_interval(draws.value, draws.values, len(draws.ids), spec.level)
+        plugin = metrics(metric) if metrics is not None else None
+        return "it is not defined on every resampled set" if kept is None else _clip(kept, plugin)
     plugin = metrics(metric) if metrics is not None and store is not None else None
     compute = ask(plugin, "from_samples")
     if compute is None or store is None:
@@ -279,6 +285,20 @@ def _read_column(path: Path, metric: str, written: int) -> tuple[list[str], Any]
     if CLUSTER in table.column_names and np.isfinite(values).all():
         return linearise_clusters(values, table[CLUSTER].to_pylist())
     return table["id"].to_pylist(), values
+
+
+def read_resamples(id: str, metric: str, facts: RecordFacts, store: Store) -> PerResample | None:
+    """Return a record's kept values of a metric on resampled sets of its samples, or None without them."""
+    import pyarrow as pa
+
+    try:
+        table = read_parquet(store.file("resamples", id, ".parquet"), [metric])
+        ids = read_parquet(store.file("samples", id, ".parquet"), ["id"])
+    except (pa.ArrowException, OSError):
+        return None
+    if metric not in table.column_names or "id" not in ids.column_names:
+        return None
+    return PerResample(ids["id"].to_pylist(), facts.value(id, metric), table[metric].to_numpy())
 
 
 def extend_caption(table: Table, text: str) -> None:

@@ -17,10 +17,10 @@ from harness.errors import BucketError, NewerRecord, StoreError
 from harness.exchange.merging import MergeConflict, MergeResult, completeness, merge_manifest, merge_record
 from harness.mirroring.agreement import Agreement
 from harness.mirroring.bucket import Bucket
-from harness.mirroring.layout import EVIDENCE, IMAGES, TABLES, is_image_of, name_of, record_name, suite_name
+from harness.mirroring.layout import EVIDENCE, IMAGES, is_image_of, name_of, record_name, suite_name
 from harness.records.files import TEMPORARY_PREFIX, locked, write_bytes
 from harness.records.record import Record
-from harness.records.store import ID, Store
+from harness.records.store import ID, TABLES, Store
 
 TRIES = 4
 """How often something is put again because another machine has put it meanwhile."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from harness.records.store import ID, SUITE
 
 RECORDS, SUITES, IMAGES, EVIDENCE = "records", "suites", "images", "evidence"
-TABLES = ("samples", "curves")
 
 IMAGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}\.png")
 

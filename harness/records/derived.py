@@ -23,7 +23,7 @@ import orjson
 
 from harness.records.files import write_cached
 from harness.records.paths import cache_dir
-from harness.records.store import Store, count_warnings
+from harness.records.store import TABLES, Store, count_warnings
 
 log = logging.getLogger("harness")
 
@@ -42,7 +42,7 @@ COARSEST = 2 * 10**9
 Listings = Mapping[str, Mapping[str, tuple[int, int, int]]]
 """For each kind of file: time, size and inode of each id's."""
 
-BESIDE = (("records", ".json"), ("samples", ".parquet"), ("curves", ".parquet"), ("images", ""))
+BESIDE = (("records", ".json"), *((kind, ".parquet") for kind in TABLES), ("images", ""))
 
 
 class DerivedCache:

@@ -64,6 +64,10 @@ def count_warnings() -> int:
     return _warned.total()
 
 
+TABLES = ("samples", "curves", "resamples")
+"""Kinds of Parquet files beside a record."""
+
+
 class Store:
     """Records in a folder. Several processes may write to it at once."""
 
@@ -85,6 +89,7 @@ class Store:
         curves: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
         images: Mapping[str, Any] | None = None,
         evidence: Mapping[str, Any] | None = None,
+        resamples: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the files beside the record, then the record itself, each whole or not at all.
 
@@ -100,10 +105,16 @@ class Store:
             if curves:
                 _write_table(self.file("curves", record.id, ".parquet"), _to_long_form(curves))
                 record.files.append("curves")
+            self._write_resamples(record, resamples)
             if images:
                 _write_images(self.file("images", record.id, ""), images)
                 record.files.append("images")
             write_bytes(self.file("records", record.id, ".json"), record.to_json())
+
+    def _write_resamples(self, record: Record, resamples: Mapping[str, Any] | None) -> None:
+        if resamples:
+            _write_table(self.file("resamples", record.id, ".parquet"), resamples)
+            record.files.append("resamples")
 
     def write_all(self, records: Iterable[tuple[Record, Mapping[str, Any]]]) -> None:
         """Write many records, each with its samples, as `write` does for one, but faster.
@@ -120,7 +131,13 @@ class Store:
             _write_table(self.file("samples", record.id, ".parquet"), samples)
         return self.file("records", record.id, ".json"), record.to_json()
 
-    def write_measured(self, record: Record, samples: Mapping[str, Any] | None, origin: str) -> None:
+    def write_measured(
+        self,
+        record: Record,
+        samples: Mapping[str, Any] | None,
+        origin: str,
+        resamples: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write a record whose metrics were computed from the evidence of another, with copies of its files.
 
         Raises StoreUnwritable if the disk refuses them.
@@ -129,6 +146,7 @@ class Store:
         with self.writing():
             if samples:
                 _write_table(self.file("samples", record.id, ".parquet"), samples)
+            self._write_resamples(record, resamples)
             curves = self.file("curves", origin, ".parquet")
             if curves.is_file():
                 write_bytes(self.file("curves", record.id, ".parquet"), curves.read_bytes())
@@ -218,6 +236,10 @@ class Store:
         """Return a record's curves as a DataFrame (curve, column, position, value), or None, as in `samples`."""
         return _read_frame(self.file("curves", id, ".parquet"))
 
+    def resamples(self, id: str) -> Any:
+        """Return a record's numbers on resampled sets as a DataFrame, a column each, or None, as in `samples`."""
+        return _read_frame(self.file("resamples", id, ".parquet"))
+
     def images(self, id: str) -> list[Path]:
         """Return the image files of a record."""
         folder = self.file("images", id, "")
@@ -250,8 +272,9 @@ class Store:
 
     def remove(self, id: str) -> None:
         """Remove a record and its files."""
-        for kind, suffix in (("records", ".json"), ("samples", ".parquet"), ("curves", ".parquet")):
-            self.file(kind, id, suffix).unlink(missing_ok=True)
+        self.file("records", id, ".json").unlink(missing_ok=True)
+        for kind in TABLES:
+            self.file(kind, id, ".parquet").unlink(missing_ok=True)
         for image in self.images(id):
             image.unlink()
 

@@ -14,7 +14,7 @@ from harness.contract.declared import ask
 from harness.contract.remarks import relabel_remarks
 from harness.contract.running import Job, Result
 from harness.errors import StoreError, interrupts, reason_of
-from harness.inference.evaluate import measure_evidence, measure_samples
+from harness.inference.evaluate import measure_evidence, measure_resamples, measure_samples
 from harness.records import provenance
 from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record
@@ -62,6 +62,7 @@ def _measure(
     samples = _read_samples(store, origin)
     if samples is not None and "" in evidence:
         samples |= measure_samples(job, evidence[""])
+    resamples = measure_resamples(job, evidence[""]) if samples is not None and "" in evidence else {}
     if measure and job.failures:  # which of the other numbers rest on the failed metric, only a run tells
         return None
     own = {name: value for name, value in origin.metrics.items() if _is_own(name, origin, cell)}
@@ -83,7 +84,7 @@ def _measure(
             "command": provenance.command_line(sys.argv),
         },
     }
-    store.write_measured(record, samples, origin.id)
+    store.write_measured(record, samples, origin.id, resamples)
     return record
 
 

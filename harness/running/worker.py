@@ -269,13 +269,15 @@ class Worker:
         }
         record.remark(job.remarks if job is not None else ())
         ok = result is not None and record.status in ("ok", "diverged")
-        samples, curves, images = (
-            (result.samples, result.curves, result.images) if ok and result else (None, None, None)
+        samples, curves, images, resamples = (
+            (result.samples, result.curves, result.images, result.resamples)
+            if ok and result
+            else (None, None, None, None)
         )
         evidence = result.evidence if result is not None and record.status == "ok" else None
         try:
             Record.from_json(record.to_json(), "the result")  # an unreadable record would be lost
-            self.store.write(record, samples, curves, images, evidence)
+            self.store.write(record, samples, curves, images, evidence, resamples)
         except StoreUnwritable:  # the disk, not the cell: no other record could be written either
             raise
         except Exception as error:  # columns of different lengths, texts in curves, invalid images

@@ -39,11 +39,15 @@ from harness.statistics.paired import paired_t_p as paired_t_p
 from harness.statistics.paired import paired_t_test as paired_t_test
 from harness.statistics.paired import paired_test as paired_test
 from harness.statistics.paired import permutation_test as permutation_test
+from harness.statistics.resampling import draw_sample_weights as draw_sample_weights
+from harness.statistics.resampling import resampled_interval as resampled_interval
+from harness.statistics.resampling import resampled_p as resampled_p
 from harness.statistics.seed_summary import SeedSummary as SeedSummary
 from harness.statistics.seed_summary import summarise_seeds as summarise_seeds
 from harness.statistics.superiority import Superiority as Superiority
 from harness.statistics.superiority import estimate_superiority as estimate_superiority
 from harness.statistics.ties import BestSet as BestSet
+from harness.statistics.ties import PerResample as PerResample
 from harness.statistics.ties import PerSample as PerSample
 from harness.statistics.ties import PerSeed as PerSeed
 from harness.statistics.ties import best_and_tied as best_and_tied

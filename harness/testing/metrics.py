@@ -204,6 +204,30 @@ def check_merging(subject: MetricSubject) -> None:
     )
 
 
+def check_resampling(subject: MetricSubject) -> None:
+    """On the whole set, and on two copies of it, `resampled` gives the metric's own numbers."""
+    resampled = ask(subject.plugin, "resampled")
+    if resampled is None:
+        raise NotChecked("the metric has no method `resampled`")
+    whole = subject.make(0.55, 3)
+    value = subject.evaluate(whole, "evidence")
+    weights = np.repeat(np.array([[1], [2]]), len(whole.ids), axis=1)
+    with must(
+        "resampled(evidence, weights R×N) to return R numbers, or some by name", "Intervals need them."
+    ):
+        given = resampled(whole, weights)
+        found = dict(given) if isinstance(given, Mapping) else {"": given}
+        columns = {key: np.asarray(column, float) for key, column in found.items()}
+    for key, column in columns.items():
+        own = next((v for name, v in value.items() if name in ("", key) or name.endswith(f".{key}")), None)
+        expect(
+            own is not None and column.shape == (2,) and np.allclose(column, own, rtol=1e-9, atol=1e-12),
+            f"resampled to return the metric's own number, {format_numbers(value)}, where all samples count equally",
+            " and ".join(f"{v:.6g}" for v in np.ravel(column)),
+            "Intervals and tests would be about another number than the one in the table.",
+        )
+
+
 def check_purity(subject: MetricSubject) -> None:
     """Asked twice, the metric answers the same, and leaves the evidence as it was."""
     evidence = subject.make(0.55, 4)

@@ -102,6 +102,7 @@ FAULTS = [
     ("metrics", "FirstHalf", "order invariance", "in another order"),
     ("metrics", "RelativeToBatch", "merging", "whatever stands beside it"),
     ("metrics", "OtherMean", "merging", "the mean of per_sample to be the metric's value"),
+    ("metrics", "OtherResamples", "resampling", "where all samples count equally"),
     ("metrics", "Counts", "purity", "the same value for the same evidence again"),
     ("metrics", "SortsInPlace", "purity", "ValueError: .*read-only"),
     ("metrics", "DividesByNothing", "odd evidence", "for no samples; found nan"),

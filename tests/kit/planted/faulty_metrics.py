@@ -87,6 +87,13 @@ class OtherMean(Accuracy):
         return 2 * float(self.per_sample(predictions).mean()) ** 2
 
 
+class OtherResamples(Accuracy):
+    """Resampled, it is another number."""
+
+    def resampled(self, predictions: Predictions, weights: Any) -> Any:
+        return weights @ super().per_sample(predictions) / len(predictions)
+
+
 class Counts(Accuracy):
     """Carries something over from call to call."""
 
