@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,8 @@ def cache_folder() -> Path:
     return cache_dir() / "embedded"
 
 
-def load_or_draw(name: str, make: Callable[[], DrawnImages]) -> DrawnImages:
-    """Return the images cached under `name`; call `make` and write its result atomically if missing.
+def load_or_make(name: str, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
+    """Return the arrays cached under `name`; call `make` and write its result atomically if missing.
 
     Replace an unreadable file, with a warning. Of two processes that need the same images, one
     makes them and the other waits.
@@ -47,18 +47,24 @@ def load_or_draw(name: str, make: Callable[[], DrawnImages]) -> DrawnImages:
         if path.exists():
             try:
                 with np.load(path, allow_pickle=False) as held:
-                    return DrawnImages(held["images"], held["labels"], held["captions"].tolist())
+                    return {key: held[key] for key in held.files}
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 log.warning("%s can't be read (%s); it is drawn again", path, error)
         with long_work(f"drawing {name}, once: the images are kept in the cache"):
-            drawn = make()
-        arrays: dict[str, Any] = {
-            "images": drawn.images,
-            "labels": drawn.labels,
-            "captions": np.array(drawn.captions),
-        }
+            arrays: dict[str, Any] = dict(make())
         write_cached(path, lambda temporary: np.savez(temporary, **arrays))
-        return drawn
+        return arrays
+
+
+def load_or_draw(name: str, make: Callable[[], DrawnImages]) -> DrawnImages:
+    """Return the images cached under `name`, drawn by `make` if missing, as `load_or_make` does."""
+
+    def draw() -> Mapping[str, NDArray[Any]]:
+        drawn = make()
+        return {"images": drawn.images, "labels": drawn.labels, "captions": np.array(drawn.captions)}
+
+    held = load_or_make(name, draw)
+    return DrawnImages(held["images"], held["labels"], held["captions"].tolist())
 
 
 class DrawnSplit:

@@ -25,6 +25,8 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "corrupted": {"dataset": {"plugin": "imagefolder", "path": "{files}/folders"}, "corruption": "fog"},
     "digits": {},
     "dots": {"size": 8},
+    "drawn-objects": {"train": 4, "test": 4},
+    "drawn-regions": {"train": 4, "test": 4},
     "domains": {"path": "{files}/domains"},
     "gaussian-mixture": {},
     "hateful-memes": None,  # in tests/fusion, with its own files
