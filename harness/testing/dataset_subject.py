@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any
@@ -66,8 +66,10 @@ def digest_value(value: Any) -> str:
         digest.update("".join(digest_value(getattr(value, f.name)) for f in fields(value)).encode())
     elif isinstance(value, list | tuple):
         digest.update(" ".join(map(digest_value, value)).encode())
-    elif value is None or isinstance(value, str | int | float):
-        digest.update(f"{type(value).__name__} {value}".encode())
+    elif isinstance(value, Mapping):
+        digest.update(digest_value([part for pair in value.items() for part in pair]).encode())
+    elif value is None or isinstance(value, str | int | float | bytes):
+        digest.update(f"{type(value).__name__} {value!r}".encode())
     else:
         array = np.asarray(value)
         digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,8 @@ def _boxes_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
         value = getattr(target, name)
         if value is not None and (fault := _array_fault(name, value, (count,), kind, words)):
             return fault
+    if target.masks is not None and (fault := _codes_fault(target.masks, count, sample)):
+        return fault
     empty = boxes[~((boxes[:, 2:] > boxes[:, :2]).all(axis=1))]
     if len(empty):
         return "right > left and bottom > top, as in (left, top, right, bottom)", f"{empty[0].tolist()}"
@@ -76,6 +78,23 @@ def _boxes_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
         if len(outside):
             return f"boxes inside the image of {size[0]}×{size[1]} pixels", f"{outside[0].tolist()}"
     return _labels_fault(target.labels, count, classes)
+
+
+def _codes_fault(masks: Any, count: int, sample: Sample) -> Fault:
+    """Return what is wrong with run-length encoded masks, or None."""
+    if len(masks) != count:
+        return f"{count} masks, one per box", str(len(masks))
+    size = _image_size(sample)
+    for code in masks:
+        if (
+            not isinstance(code, Mapping)
+            or {*code} != {"size", "counts"}
+            or not isinstance(code["counts"], bytes)
+        ):
+            return 'masks as COCO run-length encodings, {"size": …, "counts": bytes}', f"{code!r:.60}"
+        if size is not None and list(code["size"]) != [size[1], size[0]]:
+            return f"masks of the image's size, {[size[1], size[0]]}", str(list(code["size"]))
+    return None
 
 
 def _image_size(sample: Sample) -> tuple[int, int] | None:
