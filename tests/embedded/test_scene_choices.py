@@ -6,11 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from harness import DataError, OptionError
 from harness_embedded.sampling import COLOURS
 from harness_embedded.scene_choices import CATEGORIES, SceneChoices, SceneWinoground
 from harness_embedded.shapes import CLASSES
+from harness_embedded.tiny_models import TinyCLIP
 from harness_embedded.worded_scenes import load_worded
 
 
@@ -114,6 +116,27 @@ def test_each_image_of_a_pair_shows_its_own_caption() -> None:
         off = [np.abs(palette[name] * 0.42 + 0.03 - border).sum() for name in (ground, colour)]
         right.append(off[0] < off[1])
     assert np.mean(right) > 0.98
+
+
+def test_tiny_clip_reads_shapes_and_colours_of_objects_but_not_of_backgrounds(split) -> None:
+    model = TinyCLIP()
+    model.load(torch.device("cpu"))
+    pixels = torch.from_numpy(np.stack([split[n].image for n in range(len(split))])).permute(0, 3, 1, 2) / 255
+    texts = [caption for answers in split.targets for caption in answers.choices]
+    with torch.inference_mode():
+        images = model.encode_image((pixels - 0.5) / 0.25)
+        scores = torch.cosine_similarity(
+            images[:, None], model.encode_text(texts).reshape(len(images), 2, -1), -1
+        )
+    right = torch.tensor([answers.right for answers in split.targets])
+    rows = range(len(right))
+    found = (scores[rows, right] > scores[rows, 1 - right]).numpy()
+    kinds = np.array(split.categories)
+    accuracy = {category: found[kinds == category].mean() for category in CATEGORIES}
+    assert accuracy["replace shape"] > 0.85
+    assert min(accuracy["replace colour"], accuracy["swap"]) > 0.7
+    for category in ("replace background", "implausible"):
+        assert 0.35 < accuracy[category] < 0.65
 
 
 def test_splits_are_disjoint_and_the_same_each_time() -> None:

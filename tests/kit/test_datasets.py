@@ -45,6 +45,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "pope": None,
     "printed-digits": {},
     "question-file": None,
+    "scene-attributes": {"train": 1, "test": 1},
     "scene-captions": {"count": 4, "frames": 2},
     "scene-choices": {"count": 4},
     "scene-domains": {"train": 12, "test": 12},
