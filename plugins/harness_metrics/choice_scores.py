@@ -9,7 +9,8 @@ from harness import DataError
 from harness_metrics.caption_choices import CaptionChoices, require_choices
 from harness_metrics.choice_metrics import number_groups
 
-GROUP_KEYS = ("text", "image", "group")
+GROUP_CHANCE = {"text": 1 / 4, "image": 1 / 4, "group": 1 / 6}
+"""Winoground's scores of a model that draws the score of each image and caption at random."""
 
 
 class StrictChoice:
@@ -68,8 +69,8 @@ class GroupScores:
             rows[number].append(row)
         judged = np.array(
             [_judge_pair(choices, name, own) for name, own in zip(names, rows, strict=True)], np.float64
-        ).reshape(-1, len(GROUP_KEYS))
-        return {key: judged[unit, n] for n, key in enumerate(GROUP_KEYS)}
+        ).reshape(-1, len(GROUP_CHANCE))
+        return {key: judged[unit, n] for n, key in enumerate(GROUP_CHANCE)}
 
     def __call__(self, choices: CaptionChoices) -> dict[str, float]:
         """Return the three shares of pairs as fractions.

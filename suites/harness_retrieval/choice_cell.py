@@ -12,9 +12,11 @@ from harness.inference.evaluate import measure_evidence, measure_samples
 from harness.inference.splits import find_test_split
 from harness_metrics.caption_choices import CaptionChoices
 from harness_metrics.choice_metrics import number_groups
-from harness_metrics.choice_scores import GroupScores
+from harness_metrics.choice_scores import GROUP_CHANCE, GroupScores, StrictChoice
 from harness_retrieval.choice_scoring import (
+    embed_choices,
     find_way,
+    list_texts,
     score_by_likelihood,
     score_by_plausibility,
     score_by_similarity,
@@ -59,12 +61,12 @@ class ChoiceCell:
     def warm(self) -> None:
         """Compute the embeddings that `result` asks of the cache."""
         if find_way(self.job.model) == "images":
-            score_by_similarity(self.job, self.name, [target.choices for target in self.targets])
+            embed_choices(self.job, self.name, list_texts([target.choices for target in self.targets]))
 
     def result(self) -> Result:
         """Score all captions and measure them."""
         choices = self._score()
-        if (count := len(set(choices.categories))) and not list_categories(choices, self.protocol.fewest):
+        if (count := len(set(choices.categories))) > 1 and not list_categories(choices, self.protocol.fewest):
             self.job.remark(
                 f"no numbers by category: none of the {count} has {self.protocol.fewest} samples (the option `fewest`)"
             )
@@ -127,10 +129,14 @@ class ChoiceCell:
 
     def _describe(self, choices: CaptionChoices) -> dict[str, Any]:
         way = find_way(self.job.model)
+        chance: dict[str, float] = {}
+        for label, metric in self.job.metrics.items():
+            if isinstance(metric, StrictChoice):
+                chance[label] = float(np.mean([1 / len(own) for own in choices.choices]))
+            elif isinstance(metric, GroupScores):
+                chance |= {f"{label}.{key}": value for key, value in GROUP_CHANCE.items()}
         notes: dict[str, Any] = {
-            "split": self.name, "scored_by": way, "ties": "wrong", "groups": len(set(choices.groups)),
-            "chance": {"strict-choice": float(np.mean([1 / len(own) for own in choices.choices]))}
-            | {"group-scores.text": 1 / 4, "group-scores.image": 1 / 4, "group-scores.group": 1 / 6},
+            "split": self.name, "scored_by": way, "ties": "wrong", "groups": len(set(choices.groups)), "chance": chance,
         }  # fmt: skip
         if way == "likelihood":
             notes |= {"prompt": self.protocol.prompt, "normalise": self.protocol.normalise}
@@ -155,8 +161,10 @@ def measure_choices(job: Job, evidence: Mapping[str, Any], fewest: int) -> dict[
 
 
 def list_categories(choices: CaptionChoices, fewest: int) -> dict[str, list[int]]:
-    """Return the rows of each category of at least `fewest` samples, by name."""
+    """Return the rows of each category of at least `fewest` samples, by name; nothing if there is only one category."""
     unit, names = number_groups(choices.categories)
+    if len(names) < 2:
+        return {}
     rows: list[list[int]] = [[] for _ in names]
     for row, number in enumerate(unit.tolist()):
         rows[number].append(row)

@@ -10,7 +10,7 @@ Normalisation = Literal["sum", "token"]
 
 
 class ChoiceOptions:
-    """Checked options of the protocol; `CaptionChoice` documents each. Raises OptionError for bad values."""
+    """Checked options of the protocol; `CaptionChoosing` documents each. Raises OptionError for bad values."""
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from harness_retrieval.choice_options import ChoiceOptions
 from harness_retrieval.choice_scoring import find_way
 
 
-class CaptionChoice(ChoiceOptions):
+class CaptionChoosing(ChoiceOptions):
     """Scores the captions of each image of a data set with choices, one of which is right.
 
     A model that encodes images and texts scores a caption by its similarity to the image. A model that judges texts
@@ -39,7 +39,7 @@ class CaptionChoice(ChoiceOptions):
     smallest: ClassVar = {
         "cell": {
             "models": [{"plugin": "tiny-clip", "tower": "resnet", "steps": 0}],
-            "datasets": [{"plugin": "scene-questions", "count": 4, "kinds": ["colour"]}],
+            "datasets": [{"plugin": "scene-choices", "count": 4}],
             "metrics": ["strict-choice"],
             "limit": 4,
         }

@@ -44,28 +44,41 @@ def list_texts(choices: Sequence[Sequence[str]]) -> list[str]:
     return list(dict.fromkeys(text for own in choices for text in own))
 
 
+def embed_choices(
+    job: Job, split_name: str, texts: Sequence[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float | None]:
+    """Return embeddings of a split's images and of texts, from the cache or computed, and the images per second."""
+    images, rate = outputs(job, "image embeddings", split_name)
+    words = job.features(
+        "text embeddings",
+        None,
+        lambda: encode_prompts(job.model, texts).cpu().numpy(),
+        images=False,
+        texts=list(texts),
+    )
+    return images, words, rate
+
+
 def score_by_similarity(
     job: Job, split_name: str, choices: Sequence[Sequence[str]]
 ) -> tuple[list[list[float]], float | None]:
     """Return how similar each sample's image is to each of its captions, and the images encoded per second.
 
-    Similarities are cosines, or what the model declares, in float64 from its float32 embeddings. Captions whose
-    directions differ by rounding alone (they are the same tokens to the model, or were cut to the same) have the same
-    score, with a remark. Raises DataError, naming the sample, for an embedding that is not finite.
+    Similarities are cosines, or what the model declares (products are scaled to embeddings of mean length 1), in
+    float64 from float32 embeddings. Captions whose embeddings differ by rounding alone (to the model they are the same
+    tokens, or were cut to the same) have the same score, with a remark. Raises DataError, naming the sample, for an
+    embedding that is not finite.
     """
     split, texts = job.splits(split_name), list_texts(choices)
-    images, rate = outputs(job, "image embeddings", split_name)
-    words = job.features(
-        "text embeddings", None, lambda: _encode(job.model, texts), images=False, texts=texts
-    )
+    images, words, rate = embed_choices(job, split_name, texts)
     place = {text: n for n, text in enumerate(texts)}
-    directions, similarity = _to_directions(words), similarity_of(job.model)
-    seen = _to_directions(images) if similarity == "cosine" else np.asarray(images, np.float64)
-    compared = directions if similarity == "cosine" else np.asarray(words, np.float64)
+    similarity = similarity_of(job.model)
+    scale = _to_directions if similarity == "cosine" else _to_mean_length
+    seen, compared = scale(images), scale(words)
     scores, alike = [], 0
     for row, own in enumerate(choices):
         at = [place[text] for text in own]
-        first = find_first_alike(directions[at])
+        first = find_first_alike(compared[at])
         alike += any(n != m and own[n] != own[m] for n, m in enumerate(first))
         if similarity == "own":
             found = _ask_own_score(job, images[row], words[at])
@@ -86,11 +99,11 @@ def score_by_similarity(
     return scores, rate
 
 
-def find_first_alike(directions: NDArray[np.float64]) -> list[int]:
-    """Return for each of K directions K×D the first one that equals it up to rounding."""
+def find_first_alike(rows: NDArray[np.float64]) -> list[int]:
+    """Return for each of K embeddings K×D of a length around 1 the first one that equals it up to rounding."""
     found: list[int] = []
-    for n, one in enumerate(directions):
-        same = (m for m in dict.fromkeys(found) if np.linalg.norm(one - directions[m]) <= ALIKE)
+    for n, one in enumerate(rows):
+        same = (m for m in dict.fromkeys(found) if np.linalg.norm(one - rows[m]) <= ALIKE)
         found.append(next(same, n))
     return found
 
@@ -137,18 +150,17 @@ def _spread(
     return [[scores[text] for text in own] for own in choices]
 
 
-def _encode(model: Any, texts: Sequence[str]) -> NDArray[np.float32]:
-    parts = [
-        encode_prompts(model, texts[at : at + TEXTS_AT_ONCE]).cpu().numpy()
-        for at in range(0, len(texts), TEXTS_AT_ONCE)
-    ]
-    return np.concatenate(parts)
-
-
 def _to_directions(rows: NDArray[Any]) -> NDArray[np.float64]:
     """Return rows of length 1 in float64; zeros stay zeros."""
     exact = np.asarray(rows, np.float64)
     found: NDArray[np.float64] = exact / np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-12)
+    return found
+
+
+def _to_mean_length(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Return rows in float64 with a mean length of 1, whose products are in the order of the rows' own."""
+    exact = np.asarray(rows, np.float64)
+    found: NDArray[np.float64] = exact / max(float(np.linalg.norm(exact, axis=1).mean()), 1e-12)
     return found
 
 

@@ -21,7 +21,7 @@ USUAL_DISCOUNT = 0.75
 START, END, UNKNOWN = 0, 1, 2
 
 
-def split_words(text: str) -> list[str]:
+def split_caption(text: str) -> list[str]:
     """Return the words and the signs of a text, in lower case."""
     return WORD.findall(text.lower())
 
@@ -76,7 +76,7 @@ class TrigramModel:
         self.texts = 0
         for text in texts:
             found += (START, START)
-            found += [self._place.setdefault(word, len(self._place)) for word in split_words(text)]
+            found += [self._place.setdefault(word, len(self._place)) for word in split_caption(text)]
             found.append(END)
             self.texts += 1
         tokens = np.array(found, np.int64)
@@ -106,7 +106,7 @@ class TrigramModel:
         """Return the log-probability in nats of each whole text with its end, and its number of tokens with the end."""
         found = []
         for text in texts:
-            ids = [self._place.get(word, UNKNOWN) for word in split_words(text)]
+            ids = [self._place.get(word, UNKNOWN) for word in split_caption(text)]
             contexts, last = _list_trigrams(np.array([START, START, *ids, END], np.int64), self._size)
             found.append((float(np.log(self._find_probabilities(contexts, last)).sum()), len(last)))
         return found

@@ -59,12 +59,10 @@ class NgramPlausibility(JudgesTexts):
 
     @property
     def remarks(self) -> list[str]:
-        """That no image is seen; after `load` also how much was counted."""
-        found = ["the model sees no images: it judges captions by their words"]
-        if self._counted is not None:
-            counted = self._counted
-            found.append(f"n-grams of {counted.texts} captions with {counted.words} words")
-        return found
+        """After `load`, how much was counted."""
+        if (counted := self._counted) is None:
+            return []
+        return [f"n-grams of {counted.texts} captions with {counted.words} words"]
 
     def load(self, device: torch.device) -> None:
         """Count the n-grams, on the CPU. Raises Unavailable without a corpus, DataError for one without words."""

@@ -110,6 +110,49 @@ def test_group_needs_text_and_image_and_no_order_matters(scores: list[list[float
     assert judged["text"].reshape(-1, 2)[:, 0].tolist() == both.tolist()
 
 
+def ask_clip_benchmark(images: np.ndarray[Any, Any], texts: np.ndarray[Any, Any]) -> dict[str, float]:
+    """clip_benchmark's numbers of embeddings: images N×I×D, texts N×C×D."""
+    import torch
+    from clip_benchmark.metrics.image_caption_selection import evaluate
+
+    model = SimpleNamespace(encode_image=lambda pixels: pixels.flatten(1), encode_text=lambda rows: rows)
+    flat = torch.tensor(texts.reshape(-1, texts.shape[-1]), dtype=torch.float32)
+    pixels = torch.tensor(images, dtype=torch.float32)[..., None, None]
+    words = [
+        [int(n) for n in own] for own in np.arange(texts.shape[0] * texts.shape[1]).reshape(texts.shape[:2])
+    ]
+    found: dict[str, float] = evaluate(model, [(pixels, words)], lambda rows: flat[rows], "cpu", amp=False)
+    return found
+
+
+def compare_embeddings(images: np.ndarray[Any, Any], texts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Cosines N×I×C."""
+    unit = [x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (images, texts)]
+    return np.einsum("nid,ncd->nic", *unit)
+
+
+def test_pairs_agree_with_clip_benchmark_where_nothing_ties() -> None:
+    rng = np.random.default_rng(4)
+    images, texts = rng.normal(size=(2, 60, 2, 8))
+    theirs = ask_clip_benchmark(images, texts)
+    scores = compare_embeddings(images, texts).reshape(60, 4)
+    ours = GroupScores()(join(*(pair(*own, groups=f"{n}") for n, own in enumerate(scores))))
+    assert ours == pytest.approx(
+        {"text": theirs["text_acc"], "image": theirs["image_acc"], "group": theirs["acc"]}
+    )
+    assert 0 < ours["group"] < ours["text"] < 1
+
+
+def test_single_images_agree_with_clip_benchmark_but_for_ties() -> None:
+    rng = np.random.default_rng(5)
+    images, texts = rng.normal(size=(60, 1, 8)), rng.normal(size=(60, 2, 8))
+    ours = StrictChoice()(choose(compare_embeddings(images, texts)[:, 0].tolist()))
+    assert ours == pytest.approx(ask_clip_benchmark(images, texts)["text_acc"])
+    texts[:] = 1
+    assert ask_clip_benchmark(images, texts)["text_acc"] == 1  # a tie is right there
+    assert StrictChoice()(choose([[0.3, 0.3]] * 60)) == 0
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
