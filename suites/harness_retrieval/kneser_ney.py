@@ -104,12 +104,15 @@ class TrigramModel:
 
     def score_texts(self, texts: Sequence[str]) -> list[tuple[float, int]]:
         """Return the log-probability in nats of each whole text with its end, and its number of tokens with the end."""
-        found = []
+        found: list[int] = []
+        starts: list[int] = []
         for text in texts:
-            ids = [self._place.get(word, UNKNOWN) for word in split_caption(text)]
-            contexts, last = _list_trigrams(np.array([START, START, *ids, END], np.int64), self._size)
-            found.append((float(np.log(self._find_probabilities(contexts, last)).sum()), len(last)))
-        return found
+            starts.append(len(found) - 2 * len(starts))  # without the starts of texts, which have no number
+            found += (START, START, *(self._place.get(word, UNKNOWN) for word in split_caption(text)), END)
+        contexts, last = _list_trigrams(np.array(found, np.int64), self._size)
+        logs = np.log(self._find_probabilities(contexts, last))
+        totals = np.add.reduceat(logs, starts) if starts else logs
+        return list(zip(totals.tolist(), np.diff([*starts, len(logs)]).tolist(), strict=True))
 
     def _find_probabilities(
         self, contexts: NDArray[np.int64], last: NDArray[np.int64]

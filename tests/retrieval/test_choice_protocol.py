@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -177,8 +179,6 @@ def run(tmp_path, monkeypatch) -> Iterator[Callable[..., Any]]:
         found = harness.run(suite, store=tmp_path / "store", device="cpu", executor="inline")
         return {record.coordinates["model"]: record for record in found.records}
 
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         for name, factory in MODELS.items():
             stack.enter_context(registry.register_temporarily("models", name, factory))
@@ -268,8 +268,6 @@ def test_models_that_see_and_speak_are_sent_to_the_other_protocol(run):
     ],
 )
 def test_other_questions_are_refused(run, change, problem):
-    import re
-
     record = run("eyes", **change)["eyes"]
     assert record.status == "failed"
     assert re.search(problem, record.reason)
@@ -325,8 +323,9 @@ def test_alike_are_those_that_differ_by_rounding():
     assert find_first_alike(rows) == [0, 1, 0, 1, 4]
 
 
-def test_multimodal_models_are_asked_the_same_data(tmp_path):
+def test_multimodal_models_are_asked_the_same_data(monkeypatch, tmp_path):
     """`tiny-mllm` chooses among the same captions by likelihood, and the answers pair with those of `caption-choice`."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     suite = {
         "name": "asked", "models": ["tiny-mllm"], "datasets": [{"plugin": "scene-choices", "count": 6}],
         "protocol": {"plugin": "answering", "how": "likelihood"}, "metrics": ["choice-accuracy"], "seeds": [0],

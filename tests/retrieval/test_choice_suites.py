@@ -139,8 +139,9 @@ def test_all_tables_of_the_files_can_be_made(monkeypatch, tmp_path):
     assert len(records) == 24
 
 
-def test_the_embedded_suite_tells_looking_from_reading(tmp_path):
+def test_the_embedded_suite_tells_looking_from_reading(monkeypatch, tmp_path):
     """Trigrams are at chance wherever the wrong caption reads as well, and right where it doesn't; tiny CLIP looks."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     tables, records = run_suite("retrieval-choices", tmp_path)
     assert set(tables) == {"choices", "pairs"}
     for name in ("replace shape", "replace colour", "replace background", "swap"):
