@@ -40,10 +40,11 @@ class ChoiceCell:
         self.name, self.split = found.name, job.splits(found.name)
         if not len(self.split):
             raise DataError(f"{label}: the split has no samples")
-        if (images := len(self.split[0].images)) > 1:
+        # a model that does not look needs no image files
+        if find_way(job.model) == "images" and (images := len(self.split[0].images)) != 1:
             raise DataError(
-                f"{label}: sample '{self.split.ids[0]}' has {images} images, and captions are chosen for one: ask such "
-                "questions by the protocol 'answering'"
+                f"{label}: sample '{self.split.ids[0]}' has {images or 'no'} images, and captions are chosen for one: "
+                "ask questions about several by the protocol 'answering'"
             )
         self.targets = [
             _check_target(f"{label}: sample '{id}'", target)

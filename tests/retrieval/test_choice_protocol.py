@@ -265,12 +265,17 @@ def test_models_that_see_and_speak_are_sent_to_the_other_protocol(run):
         ({"targets": [Answers(("a",))] * 12}, "sample 's0' has no captions to choose from"),
         ({"targets": [Answers(choices=("a", "b"))] * 12}, "sample 's0' has no right caption among its 2"),
         ({"images": 2}, "sample 's0' has 2 images.*'answering'"),
+        ({"images": 0}, "sample 's0' has no images, and captions are chosen for one"),
     ],
 )
 def test_other_questions_are_refused(run, change, problem):
     record = run("eyes", **change)["eyes"]
     assert record.status == "failed"
     assert re.search(problem, record.reason)
+
+
+def test_models_that_do_not_look_need_no_images(run):
+    assert run("grammar", images=0)["grammar"].metrics["strict-choice.order"] == 1
 
 
 def test_a_wrong_caption_that_equals_the_right_one_is_told(run):
