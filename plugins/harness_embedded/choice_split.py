@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+QUESTION = "Which caption describes the image?"
+"""What models that answer questions are asked."""
+
+
 @dataclass(frozen=True)
 class CaptionChoice:
     """An image, the captions to choose from, and which of them is true."""
@@ -27,9 +31,9 @@ class CaptionChoice:
 
 
 class ChoiceSplit:
-    """Choices in memory, as a `Split` with targets of the kind "answers" and the attributes `groups`, `categories`."""
+    """Choices in memory, as a `Split` of answers with the attributes `groups`, `categories`, `questions`."""
 
-    per_sample = ("groups", "categories")
+    per_sample = ("groups", "categories", "questions")
 
     def __init__(self, choices: Sequence[CaptionChoice]) -> None:
         self._images = [one.image for one in choices]
@@ -37,9 +41,10 @@ class ChoiceSplit:
         self.targets = [Answers(choices=one.captions, right=one.right) for one in choices]
         self.groups = [one.group for one in choices]
         self.categories = [one.category for one in choices]
+        self.questions = [QUESTION] * len(choices)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
-        return Sample(self.ids[index], image=self._images[index], target=self.targets[index])
+        return Sample(self.ids[index], image=self._images[index], text=QUESTION, target=self.targets[index])

@@ -14,6 +14,7 @@ from harness.discovery.reference import Reference
 from harness.testing import DatasetConformance
 
 SMALL: dict[str, Mapping[str, Any] | None] = {
+    "aro": None,  # this and other captions to choose from in tests/data/test_caption_pairs.py
     "arrays": {"path": "{files}/arrays"},
     "cifar10": {"root": "{files}"},
     "cifar10-c": {"root": "{files}", "corruption": "fog", "severity": 3},
@@ -58,11 +59,13 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "scene-winoground": {"count": 4},
     "scenes": {"per_class": 2},
     "stacked": {"dataset": "digits", "count": 40},
+    "sugarcrepe": None,
     "tiny-imagenet": {"root": "{files}"},
     "torchvision": {"name": "FakeData"},
     "voc2007": {"root": "{files}"},
     "vqa": None,
     "webdataset": {"path": "{files}/shards"},
+    "winoground": None,
 }
 
 

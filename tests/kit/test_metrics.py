@@ -15,6 +15,7 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference
 from harness.testing import MetricConformance
 from harness_metrics.answers import Answered
+from harness_metrics.caption_choices import CaptionChoices
 from harness_metrics.label_sets import LabelSets
 
 # softmax of (log 3, 0) is (3/4, 1/4): two right, one wrong, all with confidence 3/4
@@ -45,6 +46,15 @@ ANSWERS = Answered(
 
 # one label right of two, and one given in excess: 1 hit, 2 given, 2 right; the first class has F1 1, the others 0
 SETS = LabelSets(np.array([[1.0, 0, 1], [0, 0, 0]]), np.array([[1, 0, 0], [0, 1, 0]]), ["a", "b"])
+
+# a pair of images with the captions matched, and one whose second image likes both captions more
+CHOICES = CaptionChoices(
+    ids=["a0", "a1", "b0", "b1"],
+    groups=["a", "a", "b", "b"],
+    choices=[["one two", "two one"]] * 4,
+    scores=[[0.4, 0.1], [0.2, 0.3], [0.4, 0.3], [0.6, 0.5]],
+    right=[0, 1, 0, 1],
+)
 
 KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "top1": [(PAIRS, 2 / 3), (SIX, 1 / 3)],
@@ -82,6 +92,8 @@ KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "answer-rates": [(ANSWERS, {"unparsed": 1 / 4, "refused": 0, "truncated": 0, "failed": 0})],
     "chair": [(ANSWERS, {"i": 0, "s": 0})],
     "object-coverage": [(ANSWERS, 3 / 4)],
+    "strict-choice": [(CHOICES, 3 / 4)],
+    "group-scores": [(CHOICES, {"text": 1 / 2, "image": 1 / 2, "group": 1 / 2})],
     # of one word each, there are n-grams of one length in four; log 2 over 2 images weighs them alike
     "cider": [(ANSWERS, (10 / 4 + 0 + 10 / 4 + 10 / 4) / 4)],
 }
