@@ -16,6 +16,7 @@ from harness.discovery.reference import Reference
 from harness.testing import MetricConformance
 from harness_metrics.answers import Answered
 from harness_metrics.label_sets import LabelSets
+from harness_metrics.seen_unseen import SeenUnseenPredictions
 
 # softmax of (log 3, 0) is (3/4, 1/4): two right, one wrong, all with confidence 3/4
 LOGITS = np.log([[3.0, 1.0], [1.0, 3.0], [3.0, 1.0]])
@@ -45,6 +46,15 @@ ANSWERS = Answered(
 
 # one label right of two, and one given in excess: 1 hit, 2 given, 2 right; the first class has F1 1, the others 0
 SETS = LabelSets(np.array([[1.0, 0, 1], [0, 0, 0]]), np.array([[1, 0, 0], [0, 1, 0]]), ["a", "b"])
+
+# of five mistakes in the tree of ten classes, c0 is said for c1, c2, c4, c5 and c9
+TREE = Predictions(
+    np.eye(10)[[0] * 6], np.array([0, 1, 2, 4, 5, 9]), [*"abcdef"], [f"c{n}" for n in range(10)]
+)
+# both seen classes right, one of two unseen ones
+SIDES = SeenUnseenPredictions(
+    np.eye(4)[[0, 1, 2, 0]], np.arange(4), [*"abcd"], unseen=np.array([False, False, True, True])
+)
 
 KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "top1": [(PAIRS, 2 / 3), (SIX, 1 / 3)],
@@ -82,9 +92,15 @@ KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "answer-rates": [(ANSWERS, {"unparsed": 1 / 4, "refused": 0, "truncated": 0, "failed": 0})],
     "chair": [(ANSWERS, {"i": 0, "s": 0})],
     "object-coverage": [(ANSWERS, 3 / 4)],
+    "mistake-severity": [(TREE, (1 + 2 + 2 + 3 + 3) / 5)],
+    # c0 to c4 have three ancestors with themselves, c5 to c9 two: 3 + 2 + 1 + 1 are shared
+    "hierarchical-precision": [(TREE, {"precision": 7 / 18, "recall": 7 / 16, "f": 14 / 34})],
+    "accuracy-per-level": [(TREE, {"1": 4 / 6, "2": 2 / 6, "3": 1 / 6})],
+    "harmonic-mean": [(SIDES, {"seen": 1, "unseen": 1 / 2, "harmonic": 2 / 3})],
     # of one word each, there are n-grams of one length in four; log 2 over 2 images weighs them alike
     "cider": [(ANSWERS, (10 / 4 + 0 + 10 / 4 + 10 / 4) / 4)],
 }
+OF_TREES = ("accuracy-per-level", "hierarchical-precision", "mistake-severity")
 OTHER_EVIDENCE = ("frechet", "high-quality", "kid", "map_11point", "modes", "prdc", "reverse-kl")
 
 
@@ -135,7 +151,8 @@ class TestFirstParty(MetricConformance):
 
     @pytest.fixture
     def metric(self, name: str) -> Any:
-        part = Resolver().resolve("metrics", Reference(name), "kit")
+        options = {"tree": "ten-classes"} if name in OF_TREES else {}
+        part = Resolver().resolve("metrics", Reference(name, options), "kit")
         assert part.problem is None, part.problem
         return part.object
 
