@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness_data.described_split import DescribedSplit, ClassTable
+    from harness_data.described_split import ClassTable, DescribedSplit
     from harness_data.proposed_split import ProposedSplit
     from harness_data.scanning import ImageListing
 
@@ -147,13 +147,13 @@ class AwA2:
         return DescribedSplit(self._folder / IMAGES, listing, table, remarks)
 
     def _read_table(self) -> ClassTable:
-        from harness_data.described_split import ClassTable
         from harness_data.awa2_files import (
             read_binary,
             read_class_folders,
             read_numbered_names,
             read_strengths,
         )
+        from harness_data.described_split import ClassTable
 
         folder = self._folder
         keys = read_class_folders(folder / "classes.txt")
