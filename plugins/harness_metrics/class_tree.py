@@ -116,7 +116,7 @@ def find_tree(named: Path) -> Path:
     return file
 
 
-def read_tree(file: Path) -> ClassTree:
+def read_class_tree(file: Path) -> ClassTree:
     """Return the tree of a file; DataError in one line for what is no tree."""
     try:
         text = file.read_text(encoding="utf-8-sig")

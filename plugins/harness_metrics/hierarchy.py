@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, OptionError, Predictions, content_digest
-from harness_metrics.class_tree import MatchedTree, find_tree, read_tree
+from harness_metrics.class_tree import MatchedTree, find_tree, read_class_tree
 from harness_metrics.prediction_checks import check_predictions
 
 DEEPEST = 32
@@ -50,7 +50,7 @@ class TreeMetric:
                 f"{self.tree}: the tree has names, and the predictions have {len(names)} for "
                 f"{predictions.logits.shape[1]} classes"
             )
-        return read_tree(find_tree(self.tree)).match(names)
+        return read_class_tree(find_tree(self.tree)).match(names)
 
 
 class MistakeSeverity(TreeMetric):

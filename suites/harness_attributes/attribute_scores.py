@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def score_classes(
+def score_by_attributes(
     present: NDArray[np.float64],
     absent: NDArray[np.float64],
     table: NDArray[np.float64],

@@ -39,7 +39,7 @@ class AttributeTable:
         return np.flatnonzero(self.unseen)
 
 
-def read_table(split: Split, where: str) -> AttributeTable:
+def read_attribute_table(split: Split, where: str) -> AttributeTable:
     """Return the classes of a split as it describes them; `where` starts messages.
 
     Raises DataError for a split that describes none, shapes that do not fit, other values than 0, 1 and NaN in the

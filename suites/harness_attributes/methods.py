@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness import DataError, EncodesImages, EncodesTexts, OptionError
 from harness.inference.zeroshot import check_templates, similarity_of, templates_of
-from harness_attributes.attribute_scores import measure_priors, mix_attributes, score_classes
+from harness_attributes.attribute_scores import measure_priors, mix_attributes, score_by_attributes
 from harness_attributes.attribute_table import describe_twins
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class DirectAttributePrediction(AttributeRegression):
 
         def score(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
             odds = normalise_rows(embeddings) @ weights.T + biases
-            return score_classes(-np.logaddexp(0, -odds), -np.logaddexp(0, odds), table, priors)
+            return score_by_attributes(-np.logaddexp(0, -odds), -np.logaddexp(0, odds), table, priors)
 
         return score
 
@@ -125,7 +125,7 @@ class IndirectAttributePrediction(AttributeRegression):
 
         def score(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
             classes = log_softmax(normalise_rows(embeddings) @ weights.T + biases, axis=1)
-            return score_classes(*mix_attributes(classes, seen), table, priors)
+            return score_by_attributes(*mix_attributes(classes, seen), table, priors)
 
         return score
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness import Split
     from harness_attributes.attribute_table import AttributeTable
 
 SETTINGS = ("conventional", "generalised")
@@ -78,6 +79,7 @@ class AttributeClassification:
         candidates = np.arange(len(table.unseen)) if generalised else table.unseen_classes
         features, _ = outputs(job, "image embeddings", TRAIN)
         train = job.splits(TRAIN)
+        _check_finite(features, train, job.cell.dataset.label)
         task = AttributeTask(job, table, features, np.asarray(train.targets), candidates)
         start = time.perf_counter()
         score = job.method.learn(task)
@@ -88,6 +90,7 @@ class AttributeClassification:
             embeddings, rate = outputs(job, "image embeddings", name)
             cost |= {"samples_per_second": rate} if rate else {}
             split = job.splits(name)
+            _check_finite(embeddings, split, job.cell.dataset.label)
             parts.append((score(embeddings)[:, candidates], np.asarray(split.targets), list(split.ids)))
         predictions = _build_predictions(table, parts, candidates, generalised)
         notes = {
@@ -123,11 +126,11 @@ class AttributeClassification:
         """Return the classes, after checks that all splits agree about them."""
         import numpy as np
 
-        from harness_attributes.attribute_table import check_side, read_table
+        from harness_attributes.attribute_table import check_side, read_attribute_table
 
         where = job.cell.dataset.label
         train = job.splits(TRAIN)
-        table = read_table(train, where)
+        table = read_attribute_table(train, where)
         check_side(table, train, False, f"{where}, split '{TRAIN}'")
         for name in tested:
             split = job.splits(name)
@@ -165,6 +168,18 @@ def _build_predictions(
     if generalised:
         return SeenUnseenPredictions(logits, targets, ids, names, unseen=table.unseen)
     return Predictions(logits, targets, ids, names)
+
+
+def _check_finite(embeddings: NDArray[np.float32], split: Split, where: str) -> None:
+    """Raise DataError naming a sample whose embedding is not finite."""
+    import numpy as np
+
+    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{where}: the model's embedding of sample '{split.ids[int(bad[0])]}' is not finite, as {len(bad)} of "
+            f"{len(embeddings)} are"
+        )
 
 
 def _keep_readers(job: Job, evidence: Predictions) -> Job:

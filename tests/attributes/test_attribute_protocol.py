@@ -16,7 +16,7 @@ import harness
 from harness.contract.data import Sample
 from harness.discovery import registry
 from harness.errors import DataError, OptionError
-from harness_attributes.attribute_table import AttributeTable, check_side, read_table
+from harness_attributes.attribute_table import AttributeTable, check_side, read_attribute_table
 from harness_attributes.contracts import AttributeTask
 from harness_attributes.methods import DirectAttributePrediction, IndirectAttributePrediction
 
@@ -86,17 +86,20 @@ class Brightness:
 
     loaded = 0
 
+    def __init__(self, broken: bool = False) -> None:
+        self.broken = broken
+
     def load(self, device):
         type(self).loaded += 1
 
     def fingerprint(self):
-        return "brightness"
+        return f"brightness {self.broken}"
 
     def prepare(self, image):
         return torch.from_numpy(np.array(image.convert("RGB"), np.float32)).permute(2, 0, 1)
 
     def encode_image(self, images):
-        return images[:, 0, 0, ::SIDE] / 255 - 0.47
+        return images[:, 0, 0, ::SIDE] / (255 * (1 - self.broken)) - 0.47
 
 
 @pytest.fixture(autouse=True)
@@ -111,17 +114,17 @@ def plugins(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    def run(setting="conventional", method="dap", fault="", metrics=("mean_per_class",), **more):
+    def run(setting="conventional", method="dap", fault="", metrics=("mean_per_class",), model="brightness"):
         suite = {
             "name": "described",
             "protocol": "attribute-classification",
-            "models": ["brightness"],
+            "models": [model],
             "datasets": [{"plugin": "described", "fault": fault}],
             "methods": [method],
             "metrics": list(metrics),
             "axes": {"setting": [setting]},
         }
-        done = harness.run(suite, store=tmp_path / "store", device="cpu", executor="inline", **more)
+        done = harness.run(suite, store=tmp_path / "store", device="cpu", executor="inline")
         return done.records[0]
 
     return run
@@ -179,6 +182,12 @@ def test_data_that_contradicts_itself_is_refused(run, fault, message):
     record = run(fault=fault)
     assert record.status == "failed"
     assert message in record.reason
+
+
+def test_an_embedding_that_is_not_finite_is_named(run):
+    record = run(model={"plugin": "brightness", "broken": True})
+    assert record.status == "failed"
+    assert "the model's embedding of sample 'train/000' is not finite, as 48 of 48 are" in record.reason
 
 
 def test_attributes_and_classes_that_tell_nothing_are_remarked(run):
@@ -317,14 +326,14 @@ def test_descriptions_are_checked(name, value, message):
     split = DescribedImages("train", "")
     setattr(split, name, value)
     with pytest.raises(DataError) as caught:
-        read_table(split, "here")
+        read_attribute_table(split, "here")
     assert str(caught.value).startswith("here: ")
     assert message in str(caught.value)
 
 
 def test_labels_outside_the_classes_are_named():
     split = DescribedImages("train", "")
-    table = read_table(split, "here")
+    table = read_attribute_table(split, "here")
     split.targets[5] = 8
     with pytest.raises(DataError, match="here: sample 'train/005' has label 8 of 8 classes"):
         check_side(table, split, False, "here")

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from harness_attributes.attribute_scores import measure_priors, mix_attributes, score_classes
+from harness_attributes.attribute_scores import measure_priors, mix_attributes, score_by_attributes
 
 
 def test_direct_prediction_of_two_classes():
     """Attributes with p = (.9, .2), classes 10 and 01: .9·.8 against .1·.2."""
     p = np.array([[0.9, 0.2]])
-    scores = score_classes(np.log(p), np.log(1 - p), np.array([[1.0, 0], [0, 1]]), np.array([0.5, 0.5]))
+    scores = score_by_attributes(np.log(p), np.log(1 - p), np.array([[1.0, 0], [0, 1]]), np.array([0.5, 0.5]))
     np.testing.assert_allclose(np.exp(scores), [[0.9 * 0.8 * 4, 0.1 * 0.2 * 4]])
     assert softmax(scores, axis=1)[0, 0] == pytest.approx(0.973, abs=5e-4)
 
@@ -28,7 +28,9 @@ def test_indirect_attributes_of_two_classes():
 
 def test_an_attribute_that_a_class_does_not_state_is_no_factor():
     p = np.array([[0.9, 0.2]])
-    scores = score_classes(np.log(p), np.log(1 - p), np.array([[1.0, np.nan], [1, 0]]), np.array([0.5, 0.25]))
+    scores = score_by_attributes(
+        np.log(p), np.log(1 - p), np.array([[1.0, np.nan], [1, 0]]), np.array([0.5, 0.25])
+    )
     np.testing.assert_allclose(np.exp(scores), [[0.9 / 0.5, 0.9 / 0.5 * 0.8 / 0.75]])
     # a class that does not state it does not count for its mean, nor for its prior
     present, _ = mix_attributes(np.log([[0.6, 0.3, 0.1]]), np.array([[np.nan], [1], [0]]))
@@ -52,7 +54,7 @@ def test_scores_are_the_products(drawn):
     rng, images, table = drawn
     p = rng.uniform(0.01, 0.99, (images, table.shape[1]))
     priors = rng.uniform(0.1, 0.9, table.shape[1])
-    found = np.exp(score_classes(np.log(p), np.log1p(-p), table, priors))
+    found = np.exp(score_by_attributes(np.log(p), np.log1p(-p), table, priors))
     for n in range(images):
         for c, row in enumerate(table):
             product = 1.0

@@ -14,7 +14,7 @@ from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness_data.awa2 import AwA2
 from harness_embedded.scene_attributes import SceneAttributes
-from harness_metrics.class_tree import find_tree, read_tree
+from harness_metrics.class_tree import find_tree, read_class_tree
 
 UNSEEN = ("polar+bear", "giraffe")
 CLASSES = ("otter", "polar+bear", "zebra", "giraffe", "horse", "moose")
@@ -73,9 +73,9 @@ def test_the_text_classifier_stands_beside_the_attribute_methods(name):
 
 def test_packaged_trees_have_the_classes_of_their_data_sets(data_root, monkeypatch, tmp_path):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    scenes = read_tree(find_tree("scenes"))
+    scenes = read_class_tree(find_tree("scenes"))
     scenes.match(SceneAttributes(train=1, test=1).load("test-unseen").class_names)
-    tree = read_tree(find_tree("awa2"))
+    tree = read_class_tree(find_tree("awa2"))
     matched = tree.match(AwA2(data_root).class_names)
     assert matched.paths[0] == ("Carnivora", "Mustelidae", "otter")
     leaves = [name for name, height in tree.heights.items() if height == 0]
