@@ -57,9 +57,8 @@ class MistakeSeverity(TreeMetric):
     """Mean height of the lowest common ancestor of the predicted and the true class, over the mistakes.
 
     The height of a node is its distance from the farthest leaf below it (Bertinetto et al., "Making Better Mistakes",
-    CVPR 2020, section 5: hierarchical distance of a mistake). A mistake has at least 1 unless a class contains the
-    other's; the value is 0 where there is none. A model with fewer mistakes may have severer ones: read it beside
-    accuracy.
+    CVPR 2020, section 5: hierarchical distance of a mistake), so that a mistake has at least 1; the value is 0 where there
+    is none. A model with fewer mistakes may have severer ones: read it beside accuracy.
     """
 
     title = "Mistake severity"
