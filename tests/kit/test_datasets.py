@@ -16,6 +16,7 @@ from harness.testing import DatasetConformance
 SMALL: dict[str, Mapping[str, Any] | None] = {
     "aro": None,  # this and other captions to choose from in tests/data/test_caption_pairs.py
     "arrays": {"path": "{files}/arrays"},
+    "awa2": None,  # in tests/data/test_awa2.py, with its own files
     "cifar10": {"root": "{files}"},
     "cifar10-c": {"root": "{files}", "corruption": "fog", "severity": 3},
     "cifar10.1": {"root": "{files}"},

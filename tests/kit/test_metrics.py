@@ -17,6 +17,7 @@ from harness.testing import MetricConformance
 from harness_metrics.answers import Answered
 from harness_metrics.caption_choices import CaptionChoices
 from harness_metrics.label_sets import LabelSets
+from harness_metrics.seen_unseen import SeenUnseenPredictions
 
 # softmax of (log 3, 0) is (3/4, 1/4): two right, one wrong, all with confidence 3/4
 LOGITS = np.log([[3.0, 1.0], [1.0, 3.0], [3.0, 1.0]])
@@ -54,6 +55,13 @@ CHOICES = CaptionChoices(
     choices=[["one two", "two one"]] * 4,
     scores=[[0.4, 0.1], [0.2, 0.3], [0.4, 0.3], [0.6, 0.5]],
     right=[0, 1, 0, 1],
+# of five mistakes in the tree of ten classes, c0 is said for c1, c2, c4, c5 and c9
+TREE = Predictions(
+    np.eye(10)[[0] * 6], np.array([0, 1, 2, 4, 5, 9]), [*"abcdef"], [f"c{n}" for n in range(10)]
+)
+# both seen classes right, one of two unseen ones
+SIDES = SeenUnseenPredictions(
+    np.eye(4)[[0, 1, 2, 0]], np.arange(4), [*"abcd"], unseen=np.array([False, False, True, True])
 )
 
 KNOWN: dict[str, list[tuple[Any, Any]]] = {
@@ -94,9 +102,15 @@ KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "object-coverage": [(ANSWERS, 3 / 4)],
     "strict-choice": [(CHOICES, 3 / 4)],
     "group-scores": [(CHOICES, {"text": 1 / 2, "image": 1 / 2, "group": 1 / 2})],
+    "mistake-severity": [(TREE, (1 + 2 + 2 + 3 + 3) / 5)],
+    # c0 to c4 have three ancestors with themselves, c5 to c9 two: 3 + 2 + 1 + 1 are shared
+    "hierarchical-precision": [(TREE, {"precision": 7 / 18, "recall": 7 / 16, "f": 14 / 34})],
+    "accuracy-per-level": [(TREE, {"1": 4 / 6, "2": 2 / 6, "3": 1 / 6})],
+    "harmonic-mean": [(SIDES, {"seen": 1, "unseen": 1 / 2, "harmonic": 2 / 3})],
     # of one word each, there are n-grams of one length in four; log 2 over 2 images weighs them alike
     "cider": [(ANSWERS, (10 / 4 + 0 + 10 / 4 + 10 / 4) / 4)],
 }
+OF_TREES = ("accuracy-per-level", "hierarchical-precision", "mistake-severity")
 OTHER_EVIDENCE = ("frechet", "high-quality", "kid", "map_11point", "modes", "prdc", "reverse-kl")
 
 
@@ -147,7 +161,8 @@ class TestFirstParty(MetricConformance):
 
     @pytest.fixture
     def metric(self, name: str) -> Any:
-        part = Resolver().resolve("metrics", Reference(name), "kit")
+        options = {"tree": "ten-classes"} if name in OF_TREES else {}
+        part = Resolver().resolve("metrics", Reference(name, options), "kit")
         assert part.problem is None, part.problem
         return part.object
 
