@@ -55,6 +55,8 @@ CHOICES = CaptionChoices(
     choices=[["one two", "two one"]] * 4,
     scores=[[0.4, 0.1], [0.2, 0.3], [0.4, 0.3], [0.6, 0.5]],
     right=[0, 1, 0, 1],
+)
+
 # of five mistakes in the tree of ten classes, c0 is said for c1, c2, c4, c5 and c9
 TREE = Predictions(
     np.eye(10)[[0] * 6], np.array([0, 1, 2, 4, 5, 9]), [*"abcdef"], [f"c{n}" for n in range(10)]
