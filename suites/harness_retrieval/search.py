@@ -14,7 +14,14 @@ import numpy as np
 import torch
 
 from harness import DataError, OptionError
-from harness_retrieval.block_scores import MEMORY, BlockScores, ScoreBlock, full_precision
+from harness_retrieval.block_scores import (
+    MEMORY,
+    BlockScores,
+    ScoreBlock,
+    find_at_least,
+    full_precision,
+    round_outwards,
+)
 from harness_retrieval.first_candidates import FirstCandidates
 
 if TYPE_CHECKING:
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
 
     from harness_retrieval.contracts import Rescale
 
+CROWDED = 64
+"""One candidate in so many near a level's score makes a query's block worth a product in float64."""
 Ties = Literal["expected", "id"]
 Engine = Literal["torch", "faiss"]
 
@@ -124,39 +133,29 @@ class _PositiveLevels:
             self._count_level(block, rows.start + (place == n).nonzero()[:, 0])
 
     def _count_level(self, block: ScoreBlock, levels: torch.Tensor) -> None:
-        """Count the candidates of a block for one level of each query at most."""
+        """Count a block's candidates for one level of each query at most."""
         own = self.rows[levels] - block.rows.start
         scores = block.scores if len(own) == len(block.scores) else block.scores[own]
-        error = block.error[own]
-        high, low = _outwards(self.high[levels] + error, self.low[levels] - error, scores.dtype)
-        above = scores > high[:, None]
-        self.above[levels] += above.sum(1)
-        near = (scores >= low[:, None]) & ~above
-        if self.scores.exact:
-            self._add_equal(levels, near, block.columns)
-            return
-        at, column = near.nonzero(as_tuple=True)
-        busy = torch.unique(at)
-        if (
-            len(at) * 64 > len(busy) * near.shape[1]
-        ):  # a product of blocks is cheaper than that many single ones
-            exact = self.scores.score_rows(self.rows[levels[busy]], block.columns)
-            near = near[busy]
-            above = near & (exact > self.high[levels[busy], None])
-            self.above[levels[busy]] += above.sum(1)
-            self._add_equal(
-                levels[busy], near & ~above & (exact >= self.low[levels[busy], None]), block.columns
-            )
-            return
-        level, column = levels[at], column + block.columns.start
-        exact = self.scores.score_pairs(self.rows[level], column)
-        self.above += torch.bincount(level[exact > self.high[level]], minlength=len(self.above))
-        equal = (exact >= self.low[level]) & (exact <= self.high[level])
-        self._add_members(level[equal], column[equal])
-
-    def _add_equal(self, levels: torch.Tensor, equal: torch.Tensor, columns: slice) -> None:
-        at, column = equal.nonzero(as_tuple=True)
-        self._add_members(levels[at], column + columns.start)
+        low, high = self.low[levels], self.high[levels]
+        least, most = round_outwards(low - block.error[own], high + block.error[own], scores.dtype)
+        # comparisons into numbers of the same type are several times as fast as into bools
+        above = torch.gt(scores, most[:, None], out=torch.empty_like(scores))
+        self.above[levels] += above.sum(1).long()
+        near = torch.ge(scores, least[:, None], out=torch.empty_like(scores)).sub_(above)
+        crowded = near.sum(1) * CROWDED > near.shape[1]
+        if crowded.any():  # a product of blocks is cheaper than as many of single pairs
+            at = crowded.nonzero()[:, 0]
+            exact = self.scores.score_rows(block, own[at])
+            over = (exact > high[at, None]) & (near[at] > 0)
+            self.above[levels[at]] += over.sum(1)
+            inside, columns = ((exact >= low[at, None]) & (near[at] > 0) & ~over).nonzero(as_tuple=True)
+            self._add_members(levels[at[inside]], columns + block.columns.start)
+            near[at] = 0
+        at, columns = find_at_least(near, near.new_ones(len(near)))
+        exact = self.scores.score_pairs(block, own[at], columns)
+        self.above += torch.bincount(levels[at[exact > high[at]]], minlength=len(self.above))
+        inside = (exact >= low[at]) & (exact <= high[at])
+        self._add_members(levels[at[inside]], columns[inside] + block.columns.start)
 
     def _add_members(self, level: torch.Tensor, column: torch.Tensor) -> None:
         """Add candidates that have a level's score; a member is earlier than the positives behind it in its level."""
@@ -192,14 +191,6 @@ def _rescale_with_slack(
         scores.rescale(products + d, rows, columns) for d in (0 * tolerance, tolerance, -tolerance)
     )
     return values, torch.maximum((more - values).abs(), (values - less).abs()).clamp(min=1e-12)
-
-
-def _outwards(high: torch.Tensor, low: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return limits in another type, rounded so that none moves inwards."""
-    if high.dtype == dtype:
-        return high, low
-    infinity = torch.tensor(torch.inf, dtype=dtype, device=high.device)
-    return torch.nextafter(high.to(dtype), infinity), torch.nextafter(low.to(dtype), -infinity)
 
 
 def top_k(
