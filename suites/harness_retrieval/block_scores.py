@@ -119,7 +119,16 @@ class BlockScores:
                 queries = self.queries[rows].to(self.device)
                 products = queries.to(dtype) @ turned
                 scores = self._rescale(products, self._number(rows)[:, None], self._number(columns))
-                yield ScoreBlock(rows, columns, scores, self._bound(rows), queries, gallery)
+                yield ScoreBlock(rows, columns, scores, self.bound_error(rows), queries, gallery)
+
+    def bound_error(self, rows: slice) -> torch.Tensor:
+        """Return by how much block scores of these queries may differ from the float64 ones, b float64."""
+        share = 0.0 if self.exact else 1.01 * (self.queries.shape[1] + 4) * _UNIT
+        return share * self._reach[rows]
+
+    def take(self, rows: torch.Tensor) -> BlockScores:
+        """Return the inner products of some queries, n numbers."""
+        return BlockScores(self.queries[rows], self.gallery, None, self.memory, self.device)
 
     def score_rows(self, block: ScoreBlock, rows: torch.Tensor) -> torch.Tensor:
         """Return float64 scores of some queries of a block (n numbers within it) with its candidates, n×c."""
@@ -153,10 +162,6 @@ class BlockScores:
 
     def _number(self, part: slice) -> torch.Tensor:
         return torch.arange(part.start, part.stop, device=self.device)
-
-    def _bound(self, rows: slice) -> torch.Tensor:
-        share = 0.0 if self.exact else 1.01 * (self.queries.shape[1] + 4) * _UNIT
-        return share * self._reach[rows]
 
 
 def find_at_least(values: torch.Tensor, least: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,6 +7,14 @@ import torch
 from harness_retrieval.block_scores import BlockScores, ScoreBlock, find_at_least, round_outwards
 
 
+def find_first(scores: BlockScores, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the first `k` ≤ M candidates of each query: scores N×k float64 and numbers N×k, on the scores' device."""
+    first = FirstCandidates(scores, k)
+    for block in scores.iterate():
+        first.add(block)
+    return first.scores, first.ids
+
+
 class FirstCandidates:
     """The first `k` candidates of N queries: `scores` N×k float64 and `ids` N×k; −∞ and −1 before there are k.
 
