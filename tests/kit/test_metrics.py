@@ -16,6 +16,7 @@ from harness.discovery.reference import Reference
 from harness.testing import MetricConformance
 from harness_metrics.answers import Answered
 from harness_metrics.label_sets import LabelSets
+from harness_metrics.rankings import Rankings
 
 # softmax of (log 3, 0) is (3/4, 1/4): two right, one wrong, all with confidence 3/4
 LOGITS = np.log([[3.0, 1.0], [1.0, 3.0], [3.0, 1.0]])
@@ -45,6 +46,11 @@ ANSWERS = Answered(
 
 # one label right of two, and one given in excess: 1 hit, 2 given, 2 right; the first class has F1 1, the others 0
 SETS = LabelSets(np.array([[1.0, 0, 1], [0, 0, 0]]), np.array([[1, 0, 0], [0, 1, 0]]), ["a", "b"])
+
+# positives at ranks 1 and 3 of 4; two candidates are among the first two
+RANKED = Rankings(
+    ["a"], ["a"], 4, np.array([0, 2]), np.array([0, 2]), np.ones(2, int), np.ones(2, int), np.array([1, 0, 1, 0]), 2
+)  # fmt: skip
 
 KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "top1": [(PAIRS, 2 / 3), (SIX, 1 / 3)],
@@ -82,6 +88,12 @@ KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "answer-rates": [(ANSWERS, {"unparsed": 1 / 4, "refused": 0, "truncated": 0, "failed": 0})],
     "chair": [(ANSWERS, {"i": 0, "s": 0})],
     "object-coverage": [(ANSWERS, 3 / 4)],
+    "recall-at-k": [(RANKED, 1)],
+    "true-recall-at-k": [(RANKED, 1 / 2)],
+    "median-rank": [(RANKED, 1)],
+    "mean-average-precision": [(RANKED, (1 + 2 / 3) / 2)],
+    "ndcg": [(RANKED, (1 + 1 / 2) / (1 + 1 / math.log2(3)))],
+    "hubness-skew": [(RANKED, 0)],  # half once, half never: symmetric
     # of one word each, there are n-grams of one length in four; log 2 over 2 images weighs them alike
     "cider": [(ANSWERS, (10 / 4 + 0 + 10 / 4 + 10 / 4) / 4)],
 }
