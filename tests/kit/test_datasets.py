@@ -45,6 +45,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "pope": None,
     "printed-digits": {},
     "question-file": None,
+    "scene-captions": {"count": 4, "frames": 2},
     "scene-domains": {"train": 12, "test": 12},
     "scene-episodes": {"count": 4},
     "scene-films": {"count": 4},
