@@ -63,7 +63,9 @@ def read_captioned_images(split: Split, kind: str, captions: int | None, label: 
     """
     of_each, remarks = _read_captions(split) if kind == "captions" else _read_pairs(split, label)
     if captions is not None and (few := sum(0 < len(texts) < captions for texts in of_each)):
-        remarks.append(f"{few} of {len(of_each)} images have fewer than {captions} captions, all of which count")
+        remarks.append(
+            f"{few} of {len(of_each)} images have fewer than {captions} captions, all of which count"
+        )
     of_each = [texts[:captions] for texts in of_each]
     rows = np.flatnonzero([len(texts) > 0 for texts in of_each])
     if not len(rows):

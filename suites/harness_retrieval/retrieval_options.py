@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from harness import OptionError
+from harness.inference.splits import find_named_split, training_split
 from harness.inference.zeroshot import check_templates
 
 Direction = Literal["image to text", "text to image"]
@@ -36,3 +38,8 @@ class RetrievalOptions:
         self.template = check_templates([template], "retrieval: template")[0]
         self.bank_split, self.bank, self.depth = bank_split, bank, depth
         self.memory, self.engine = memory, engine
+
+
+def find_bank(splits: Sequence[str], asked: str | None) -> str | None:
+    """Return the split to take a bank of queries from: the one asked for, else that for training; None without one."""
+    return training_split(splits) if asked is None else find_named_split(splits, asked)
