@@ -67,13 +67,13 @@ def read_captioned_images(split: Split, kind: str, captions: int | None, label: 
             f"{few} of {len(of_each)} images have fewer than {captions} captions, all of which count"
         )
     of_each = [texts[:captions] for texts in of_each]
-    rows = np.flatnonzero([len(texts) > 0 for texts in of_each])
-    if not len(rows):
+    rows = [row for row, texts in enumerate(of_each) if texts]
+    if not rows:
         raise DataError(f"{label}: no sample has both an image and a text")
     groups = _read_groups(split)
     counts = [len(of_each[row]) for row in rows]
     return CaptionedImages(
-        rows,
+        np.array(rows, np.int64),
         [str(split.ids[row]) for row in rows],
         [groups[row] for row in rows],
         [text for row in rows for text in of_each[row]],

@@ -32,6 +32,7 @@ def embed_images(job: Job, name: str, rows: NDArray[np.int64]) -> tuple[torch.Te
     compares by inner products, nothing is normalised. They come from the cache, or are computed in batches.
     """
     split, rate = job.splits(name), list[float]()
+    facts: dict[str, Any] = {"similarity": similarity_of(job.model)}
 
     def keep_rate(found: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
         rate.append(seconds)
@@ -43,7 +44,6 @@ def embed_images(job: Job, name: str, rows: NDArray[np.int64]) -> tuple[torch.Te
             WHAT, name, lambda: np.array(rate or [np.nan]), rows=rows, fact="samples per second", **facts
         )
 
-    facts = {"similarity": similarity_of(job.model)}
     found = job.features(WHAT, name, _mean_in_blocks(job, split, rows, keep_rate), rows=rows, **facts)
     speed = float(fetch_rate()[0])
     return torch.from_numpy(np.asarray(found)), None if np.isnan(speed) else speed
@@ -131,7 +131,9 @@ def embed_texts(job: Job, texts: Sequence[str]) -> tuple[torch.Tensor, int]:
                 advance(last - start, stop - start)
         return np.concatenate(parts)
 
-    work = InBlocks(len(unique), TEXTS_AT_ONCE, name_device(job.device), compute, advance=job.advance)
+    work: InBlocks[NDArray[np.float32]] = InBlocks(
+        len(unique), TEXTS_AT_ONCE, name_device(job.device), compute, advance=job.advance
+    )
     encoded = job.features("text embeddings", None, work, images=False, texts=unique)
     cut = job.features(
         "text embeddings", None, lambda: find_cut(job.model, unique), images=False, texts=unique, fact="cut"
