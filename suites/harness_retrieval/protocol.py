@@ -18,7 +18,8 @@ class RetrievalProtocol(RetrievalOptions):
     """Ranks all texts of a split for each image, or all images for each text, by a frozen model's embeddings.
 
     The axis `direction` is "image to text" or "text to image" (the default). Without a method, embeddings are compared
-    as the model says: by cosine, or by inner products. A sample has an image, or the frames of a film, and one or more
+    as the model says: by cosine, or by inner products; a method with entailment cones adds the number `inside_cone`, the share
+    of texts whose image lies inside theirs. A sample has an image, or the frames of a film, and one or more
     captions; an image-text pair of a data set with labels is an image with one caption. Queries that belong to one
     image count together in intervals and tests.
 
@@ -38,9 +39,13 @@ class RetrievalProtocol(RetrievalOptions):
     target_kinds = ("captions", "label")
     provides = (Rankings,)
     axes = ("direction",)
-    own_numbers = ("queries_per_second",)
-    titles: ClassVar = {"direction": "Direction", "queries_per_second": "Queries per second"}
-    directions: ClassVar = {"queries_per_second": True}
+    own_numbers = ("queries_per_second", "inside_cone")
+    titles: ClassVar = {
+        "direction": "Direction", "queries_per_second": "Queries per second",
+        "inside_cone": "Images inside their text's cone",
+    }  # fmt: skip
+    directions: ClassVar = {"queries_per_second": True, "inside_cone": True}
+    units: ClassVar = {"inside_cone": "fraction"}
     operational = ("memory", "engine")
     smallest: ClassVar = {
         "cell": {

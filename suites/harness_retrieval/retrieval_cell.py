@@ -73,6 +73,10 @@ class RetrievalCell:
         if rate is not None:
             cost["samples_per_second"] = rate
         samples = self._list_samples(rankings, queries, gallery, best)
+        if (inside := self._find_inside_cones(queries, gallery)) is not None:
+            metrics["inside_cone"] = float(inside.mean())
+            if self.direction == TEXT_TO_IMAGE:
+                samples["inside_cone"] = inside.astype(np.float32)
         return Result(
             metrics,
             len(rankings),
@@ -131,6 +135,14 @@ class RetrievalCell:
         for remark in similarity.remarks:
             self.job.remark(remark)
         return similarity
+
+    def _find_inside_cones(self, queries: Side, gallery: Side) -> NDArray[np.bool_] | None:
+        """Return whether each text's image lies in the text's entailment cone, M; None if the method has no cones."""
+        find = getattr(self.job.method, "inside_cone", None)
+        if find is None:
+            return None
+        images, texts = (queries, gallery) if self.direction == IMAGE_TO_TEXT else (gallery, queries)
+        return np.asarray(find(images.vectors[self.data.owners], texts.vectors), bool)
 
     def _embed_bank(self) -> torch.Tensor:
         """Return embeddings of training queries, of which at most `bank` are drawn, the same for all models."""
