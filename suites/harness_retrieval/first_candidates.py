@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from harness_retrieval.block_scores import BlockScores, ScoreBlock
+from harness_retrieval.block_scores import BlockScores, ScoreBlock, find_at_least, round_outwards
+
+
+def find_first(scores: BlockScores, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the first `k` ≤ M candidates of each query: scores N×k float64 and numbers N×k, on the scores' device."""
+    first = FirstCandidates(scores, k)
+    for block in scores.iterate():
+        first.add(block)
+    return first.scores, first.ids
 
 
 class FirstCandidates:
@@ -21,43 +29,42 @@ class FirstCandidates:
 
     def add(self, block: ScoreBlock) -> None:
         """Add the candidates of a block that are among the first k so far."""
-        least = self.scores[block.rows, -1] - self.source.tolerance[block.rows] - block.error
-        if torch.isinf(least).any():  # there are fewer than k yet: begin with the first k of this block
-            own = block.scores.topk(min(self.k, block.scores.shape[1]), dim=1).values[:, -1].double()
-            ample = block.scores.shape[1] >= self.k
-            least = own - 2 * block.error - self.source.tolerance[block.rows] if ample else least
-        near = block.scores >= least.to(block.scores.dtype)[:, None]
-        counts = near.sum(1)
-        many = counts > 4 * self.k + 64
-        if many.any():
-            rows = many.nonzero()[:, 0]
-            near[rows] = False
-            self._add_whole(block, rows)
-        at, column = near.nonzero(as_tuple=True)
-        if len(at):
-            self._add_pairs(at + block.rows.start, column + block.columns.start)
+        tolerance = self.source.tolerance[block.rows]
+        # what is below the last of the first k by more than both errors can't be among them
+        least = self.scores[block.rows, -1] - tolerance - block.error
+        if torch.isinf(least).any() and block.scores.shape[1] >= self.k:
+            kth = block.scores.topk(self.k, dim=1).values[:, -1].double()
+            least = torch.maximum(least, kth - tolerance - 2 * block.error)
+        limit, _ = round_outwards(least, least, block.scores.dtype)
+        rows, columns = find_at_least(block.scores, limit)
+        counts = torch.bincount(rows, minlength=len(least))
+        crowded = counts > 4 * self.k + 64
+        if (
+            crowded.any()
+        ):  # as many are equal or nearly so: whole rows are cheaper, and only the first k are kept
+            self._add_rows(block, crowded.nonzero()[:, 0], tolerance)
+            kept = ~crowded[rows]
+            rows, columns = rows[kept], columns[kept]
+        if len(rows):
+            self._merge(block, rows, columns, self.source.score_pairs(block, rows, columns))
 
-    def _add_whole(self, block: ScoreBlock, rows: torch.Tensor) -> None:
-        """Add a block's candidates for some of its rows (n), in which too many are close to each other."""
-        if self.source.exact:
-            exact = block.scores[rows]
-        else:
-            exact = self.source.score_rows(rows + block.rows.start, block.columns)
-        tolerance = self.source.tolerance[rows + block.rows.start]
+    def _add_rows(self, block: ScoreBlock, rows: torch.Tensor, tolerance: torch.Tensor) -> None:
+        """Add a block's candidates for some of its queries, n."""
+        exact = self.source.score_rows(block, rows)
         kept = min(self.k, exact.shape[1])
         last = exact.topk(kept, dim=1).values[:, -1]
-        above = exact > (last + tolerance)[:, None]
-        equal = (exact >= (last - tolerance)[:, None]) & ~above
-        # of those at the last place the lowest numbers suffice
-        kept_equal = equal & (equal.cumsum(1) <= (kept - above.sum(1))[:, None])
-        at, column = (above | kept_equal).nonzero(as_tuple=True)
-        self._merge(rows[at] + block.rows.start, column + block.columns.start, exact[at, column])
+        above = exact > (last + tolerance[rows])[:, None]
+        equal = (exact >= (last - tolerance[rows])[:, None]) & ~above
+        # of those that share the last place, the lowest numbers
+        equal &= equal.cumsum(1) <= (kept - above.sum(1))[:, None]
+        at, columns = (above | equal).nonzero(as_tuple=True)
+        self._merge(block, rows[at], columns, exact[at, columns])
 
-    def _add_pairs(self, rows: torch.Tensor, columns: torch.Tensor) -> None:
-        self._merge(rows, columns, self.source.score_pairs(rows, columns))
-
-    def _merge(self, rows: torch.Tensor, columns: torch.Tensor, exact: torch.Tensor) -> None:
-        """Merge scored pairs, by increasing rows, into the first k of their queries."""
+    def _merge(
+        self, block: ScoreBlock, rows: torch.Tensor, columns: torch.Tensor, exact: torch.Tensor
+    ) -> None:
+        """Merge scored pairs of a block, by increasing rows, into the first k of their queries."""
+        rows, columns = rows + block.rows.start, columns + block.columns.start
         busy, at, counts = torch.unique_consecutive(rows, return_inverse=True, return_counts=True)
         place = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[at]
         width = self.k + int(counts.max())

@@ -14,14 +14,25 @@ import numpy as np
 import torch
 
 from harness import DataError, OptionError
-from harness_retrieval.block_scores import MEMORY, BlockScores, ScoreBlock, full_precision
-from harness_retrieval.first_candidates import FirstCandidates
+from harness_retrieval.block_scores import (
+    MEMORY,
+    TOLERANCE,
+    BlockScores,
+    ScoreBlock,
+    find_at_least,
+    full_precision,
+    round_outwards,
+)
+from harness_retrieval.faiss_search import find_first_by_faiss
+from harness_retrieval.first_candidates import find_first
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness_retrieval.contracts import Rescale
 
+CROWDED = 64
+"""One candidate in so many near a level's score makes a query's block worth a product in float64."""
 Ties = Literal["expected", "id"]
 Engine = Literal["torch", "faiss"]
 
@@ -55,8 +66,11 @@ def rank_positives(
     of each query's right candidates, one or more. With `ties` "expected" equal scores are one level; with "id" the
     candidate with the lower number is first, so that each positive has a level of its own. Needs `memory` bytes
     beyond the vectors.
-    Raises DataError for NaN or infinite values, shapes that do not fit, and positives that are no candidates.
+    Raises DataError for NaN or infinite values, shapes that do not fit, and positives that are no candidates,
+    OptionError for other `ties`.
     """
+    if ties not in ("expected", "id"):
+        raise OptionError(f"rank_positives: ties must be expected or id, found {ties!r}")
     scores = BlockScores(queries, gallery, rescale, memory, device)
     rows, columns = _flatten_positives(positives, *scores.shape)
     with full_precision(scores.device):
@@ -97,17 +111,17 @@ class _PositiveLevels:
         count, self.size = scores.shape
         pair_rows, pair_columns = torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)
         products = scores.multiply_pairs(pair_rows, pair_columns)
-        values, slack = _rescale_with_slack(scores, products, pair_rows, pair_columns)
+        values, low, high = _rescale_with_limits(scores, products, pair_rows, pair_columns)
         order = torch.argsort(values, descending=True, stable=True)
         order = order[torch.argsort(pair_rows[order], stable=True)]
-        pair_rows, values, slack = pair_rows[order], values[order], slack[order]
+        pair_rows, values, low, high = (t[order] for t in (pair_rows, values, low, high))
         starts = torch.ones(len(order), dtype=torch.bool, device=device)
-        starts[1:] = (pair_rows[1:] != pair_rows[:-1]) | (values[:-1] - values[1:] > slack[1:])
+        starts[1:] = (pair_rows[1:] != pair_rows[:-1]) | (values[:-1] > high[1:])
         level = starts.cumsum(0) - 1  # of each positive
         first = starts.nonzero()[:, 0]
         last = torch.cat([first[1:], first.new_tensor([len(order)])]) - 1
         self.rows = pair_rows[first]
-        self.high, self.low = values[first] + slack[first], values[last] - slack[last]
+        self.high, self.low = high[first], low[last]
         self.offsets = torch.searchsorted(self.rows, torch.arange(count + 1, device=device))
         self.relevant = last - first + 1
         self.above, self.equal = torch.zeros_like(first), torch.zeros_like(first)
@@ -124,39 +138,29 @@ class _PositiveLevels:
             self._count_level(block, rows.start + (place == n).nonzero()[:, 0])
 
     def _count_level(self, block: ScoreBlock, levels: torch.Tensor) -> None:
-        """Count the candidates of a block for one level of each query at most."""
+        """Count a block's candidates for one level of each query at most."""
         own = self.rows[levels] - block.rows.start
         scores = block.scores if len(own) == len(block.scores) else block.scores[own]
-        error = block.error[own]
-        high, low = _outwards(self.high[levels] + error, self.low[levels] - error, scores.dtype)
-        above = scores > high[:, None]
-        self.above[levels] += above.sum(1)
-        near = (scores >= low[:, None]) & ~above
-        if self.scores.exact:
-            self._add_equal(levels, near, block.columns)
-            return
-        at, column = near.nonzero(as_tuple=True)
-        busy = torch.unique(at)
-        if (
-            len(at) * 64 > len(busy) * near.shape[1]
-        ):  # a product of blocks is cheaper than that many single ones
-            exact = self.scores.score_rows(self.rows[levels[busy]], block.columns)
-            near = near[busy]
-            above = near & (exact > self.high[levels[busy], None])
-            self.above[levels[busy]] += above.sum(1)
-            self._add_equal(
-                levels[busy], near & ~above & (exact >= self.low[levels[busy], None]), block.columns
-            )
-            return
-        level, column = levels[at], column + block.columns.start
-        exact = self.scores.score_pairs(self.rows[level], column)
-        self.above += torch.bincount(level[exact > self.high[level]], minlength=len(self.above))
-        equal = (exact >= self.low[level]) & (exact <= self.high[level])
-        self._add_members(level[equal], column[equal])
-
-    def _add_equal(self, levels: torch.Tensor, equal: torch.Tensor, columns: slice) -> None:
-        at, column = equal.nonzero(as_tuple=True)
-        self._add_members(levels[at], column + columns.start)
+        low, high = self.low[levels], self.high[levels]
+        least, most = round_outwards(low - block.error[own], high + block.error[own], scores.dtype)
+        # comparisons into numbers of the same type are several times as fast as into bools
+        above = torch.gt(scores, most[:, None], out=torch.empty_like(scores))
+        self.above[levels] += above.sum(1).long()
+        near = torch.ge(scores, least[:, None], out=torch.empty_like(scores)).sub_(above)
+        crowded = near.sum(1) * CROWDED > near.shape[1]
+        if crowded.any():  # a product of blocks is cheaper than as many of single pairs
+            at = crowded.nonzero()[:, 0]
+            exact = self.scores.score_rows(block, own[at])
+            over = (exact > high[at, None]) & (near[at] > 0)
+            self.above[levels[at]] += over.sum(1)
+            inside, columns = ((exact >= low[at, None]) & (near[at] > 0) & ~over).nonzero(as_tuple=True)
+            self._add_members(levels[at[inside]], columns + block.columns.start)
+            near[at] = 0
+        at, columns = find_at_least(near, near.new_ones(len(near)))
+        exact = self.scores.score_pairs(block, own[at], columns)
+        self.above += torch.bincount(levels[at[exact > high[at]]], minlength=len(self.above))
+        inside = (exact >= low[at]) & (exact <= high[at])
+        self._add_members(levels[at[inside]], columns[inside] + block.columns.start)
 
     def _add_members(self, level: torch.Tensor, column: torch.Tensor) -> None:
         """Add candidates that have a level's score; a member is earlier than the positives behind it in its level."""
@@ -181,25 +185,21 @@ class _PositiveLevels:
         return Levels(*(t.cpu().numpy() for t in (offsets, before, ones, ones)))
 
 
-def _rescale_with_slack(
+def _rescale_with_limits(
     scores: BlockScores, products: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the scores of pairs, and by how much an equal score may differ from each."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the scores of pairs from their inner products, and the least and the largest score that equal each."""
     tolerance = scores.tolerance[rows]
     if scores.rescale is None:
-        return products, tolerance
-    values, more, less = (
+        return products, products - tolerance, products + tolerance
+    values, one, other = (
         scores.rescale(products + d, rows, columns) for d in (0 * tolerance, tolerance, -tolerance)
     )
-    return values, torch.maximum((more - values).abs(), (values - less).abs()).clamp(min=1e-12)
-
-
-def _outwards(high: torch.Tensor, low: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return limits in another type, rounded so that none moves inwards."""
-    if high.dtype == dtype:
-        return high, low
-    infinity = torch.tensor(torch.inf, dtype=dtype, device=high.device)
-    return torch.nextafter(high.to(dtype), infinity), torch.nextafter(low.to(dtype), -infinity)
+    return (
+        values,
+        torch.minimum(values - TOLERANCE, torch.minimum(one, other)),
+        torch.maximum(values + TOLERANCE, torch.maximum(one, other)),
+    )
 
 
 def top_k(
@@ -221,9 +221,12 @@ def top_k(
     """
     if k < 1:
         raise OptionError(f"top_k: k must be at least 1, found {k}")
-    scores = BlockScores(queries, gallery, rescale, memory, device)
-    first = FirstCandidates(scores, min(k, len(gallery)))
+    if engine not in ("torch", "faiss"):
+        raise OptionError(f"top_k: engine must be torch or faiss, found {engine!r}")
+    if engine == "faiss" and rescale is not None:
+        raise OptionError("top_k: faiss compares inner products; for rescaled scores take the engine 'torch'")
+    scores = BlockScores(queries, gallery, rescale, memory, "cpu" if engine == "faiss" else device)
+    find = find_first_by_faiss if engine == "faiss" else find_first
     with full_precision(scores.device):
-        for block in scores.iterate():
-            first.add(block)
-    return first.scores.cpu(), first.ids.cpu()
+        found, ids = find(scores, min(k, len(gallery)))
+    return found.cpu(), ids.cpu()
