@@ -16,8 +16,8 @@ class SceneCaptions:
     """Drawn scenes of 32×32 pixels with five captions each, in words that `tiny-clip` has learned.
 
     The captions name the object and its colour, texture and surroundings, in five wordings; two of them name all, and
-    three less, so that some images share a caption. `tiny-clip` reads shapes well, colours of objects fairly and
-    textures a little, but nothing of the surroundings: captions that tell images apart by these alone are beyond it.
+    three less, so that some images share a caption. `tiny-clip` reads shapes and colours of objects, but hardly textures,
+    and nothing of the surroundings: captions that tell images apart by these alone are beyond it.
 
     Args:
         frames: images of a sample. With several it is a film in which the object grows and moves; its captions are
