@@ -25,7 +25,7 @@ def test_every_table_is_full(store):
         empty = [e for row in table.rows for e in row.entries if e.value is None]
         assert not empty, name
     assert len(tables["hubs"].rows) == 2 * 4
-    assert len(tables["films"].rows) == 2 * 2
+    assert len(tables["films"].rows) == 2 * 3
 
 
 def test_training_and_remedies_show(store):
