@@ -81,6 +81,12 @@ class CaptionFiles:
         items, more = gather_captions(identified, self.rules.medium)
         if not items:
             raise DataError(f"{self.path}: no {self.rules.medium} has a caption")
+        folded = {name.casefold(): name for name in items}
+        if alike := [name for name in items if folded[name.casefold()] != name]:
+            other = folded[alike[0].casefold()]
+            raise DataError(
+                f"{self.path}: the splits '{alike[0]}' and '{other}' differ only in case: name one"
+            )
         return items, [*remarks, *said, *more, *note_divided_groups(items)]
 
     @property

@@ -65,8 +65,8 @@ def gather_captions(
     bare = [item for item in items.values() if not item.captions]
     remarks = []
     if empty:
-        are = "caption is empty and" if empty == 1 else "captions are empty and"
-        remarks.append(f"{empty} {are} left out")
+        whole = empty + sum(len(item.captions) for item in kept)
+        remarks.append(f"{empty} of {whole} captions are empty and left out")
     if bare:
         have = (
             f"of {len(items)} {medium}s have no caption and are left out (first: {shorten_text(bare[0].id)})"
@@ -80,20 +80,20 @@ def gather_captions(
 
 def note_captions(captions: Sequence[Sequence[str]], medium: str) -> list[str]:
     """Return remarks on captions that a split's items have twice, that hold line breaks, and on how many each has."""
-    remarks = []
+    remarks, total = [], sum(map(len, captions))
     twice = [texts for texts in captions if len(set(texts)) < len(texts)]
     if twice:
         again = sum(len(texts) - len(set(texts)) for texts in twice)
-        remarks.append(f"{again} captions repeat another of the same {medium}, and count again")
+        remarks.append(f"{again} of {total} captions repeat another of the same {medium}, and count again")
     if broken := sum("\n" in text or "\r" in text for texts in captions for text in texts):
-        remarks.append(f"{broken} captions hold line breaks, and count as one each")
+        remarks.append(f"{broken} of {total} captions hold line breaks, and count as one each")
     counts = Counter(map(len, captions))
     if len(counts) > 1:
         (usual, most), *rest = counts.most_common()
         shown = ", ".join(f"{number}: {count}" for number, count in sorted(rest)[:6])
         remarks.append(
             f"{most} of {len(captions)} {medium}s have {usual} captions, others more or fewer ({shown}); "
-            f"{sum(map(len, captions))} in all"
+            f"{total} in all"
         )
     return remarks
 

@@ -45,10 +45,9 @@ def find_named_files(
     may mean two files that differ in their suffix.
     """
     inside = {name: resolve_inside(replace_surrogates(name)) for name in places}
+    is_there = os.path.isfile if thing == "image" else os.path.exists  # a video may be a folder of frames
     paths = {
-        name: folder / path
-        for name, path in inside.items()
-        if path is not None and os.path.exists(folder / path)  # noqa: PTH110 (many files)
+        name: folder / path for name, path in inside.items() if path is not None and is_there(folder / path)
     }
     if len(paths) == len(places):
         return NamedFiles(paths, {})

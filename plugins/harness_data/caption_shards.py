@@ -99,7 +99,7 @@ class CaptionShards(WebDataset):
                 f"{len(bare)} of {len(samples)} texts are empty, and their samples left out (first: {bare[0]})"
             )
         if empty:
-            remarks.append(f"{empty} empty lines of texts are no captions")
+            remarks.append(f"{empty} lines of texts are empty, and no captions")
         if said := summarise_encodings([text.encoding for text in decoded]):
             remarks.append(said)
         if not self._is_retrieval:

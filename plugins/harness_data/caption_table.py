@@ -25,7 +25,7 @@ class CaptionTable(CaptionFiles):
 
     The rows of an image are its captions, wherever they stand; a cell may also hold a list of captions. A column
     `split` names each row's split; without one, a table's name does (`train.csv`), or it is `test`. An image is in one
-    split. Images are paths below the table's folder (or `images`), or bytes, base64 or data URIs in cells; files that
+    split. Images are paths below the table's folder (or `images`), or bytes or base64 in Parquet and JSON lines; files that
     differ from a name in case, suffix, leading zeros or folders above are found, with a remark. Columns are found by
     their usual names (`harness_data.caption_columns`).
 

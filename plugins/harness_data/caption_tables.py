@@ -126,9 +126,8 @@ def _read_rows(path: Path, rules: CaptionRules) -> tuple[list[Row], list[str]]:
     remarks = [said] if said else []
     there = [name.lower() for _, row in rows[:1] for name in row]
     if there[:2] == ["id", "label"] and not {*there} & known:
-        rows = _name_columns(
-            rows, rules.medium, f"{path}: its first line ('{shorten_text(text.split(chr(10))[0])}')"
-        )
+        first = shorten_text(text.partition("\n")[0])
+        rows = _name_columns(rows, rules.medium, f"{path}: its first line ('{first}')")
         remarks.append("has no header: its columns are taken as image and caption")
     return rows, remarks
 

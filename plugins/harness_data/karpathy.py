@@ -118,7 +118,8 @@ class Karpathy:
                 f"{len(bare)} of {len(listed)} images have no caption and are left out (first: {bare[0].id})"
             )
         if empty := sum(image.empty for image in listed):
-            remarks.append(f"{empty} captions are empty and left out")
+            whole = empty + sum(len(image.captions) for image in listed)
+            remarks.append(f"{empty} of {whole} captions are empty and left out")
         remarks += note_captions([image.captions for image in kept], "image")
         remarks += note_counts(self._read[0], split, self.restval, len(listed))
         return records, remarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,16 +122,18 @@ def _read_sentences(record: CocoRecord, image: int) -> list[tuple[int, str]]:
 def find_karpathy_images(images: Sequence[KarpathyImage], root: Path) -> tuple[list[Path], list[str]]:
     """Return the path of each image, whether it exists or not, and a remark on those of COCO's folders of 2017."""
     places = [root / name for name in USUAL_FOLDERS if (root / name).is_dir()] or [root]
-    years = [place / year for place in places for year in OTHER_YEAR if (place / year).is_dir()]
+    later = [place / year for place in places for year in OTHER_YEAR if (place / year).is_dir()]
+    own = {
+        folder: [place / folder for place in places if (place / folder).is_dir()] + (places if folder else [])
+        for folder in dict.fromkeys(image.folder for image in images)
+    }
     found, moved = [], 0
     for image in images:
-        own = [place / image.folder / image.name for place in places]
-        if image.folder:
-            own += [place / image.name for place in places]
-        later = [] if image.coco_id is None else [year / f"{image.coco_id:012d}.jpg" for year in years]
-        path = next((path for path in (*own, *later) if path.exists()), own[0])
-        moved += path in later
-        found.append(path)
+        names = [f"{folder}/{image.name}" for folder in own[image.folder]]
+        names += [f"{year}/{image.coco_id:012d}.jpg" for year in later if image.coco_id is not None]
+        which = next((n for n, name in enumerate(names) if os.path.exists(name)), None)  # noqa: PTH110 (many files)
+        moved += which is not None and which >= len(own[image.folder])
+        found.append(places[0] / image.folder / image.name if which is None else Path(names[which]))
     are = "is" if moved == 1 else "are"
     said = (
         f"{moved} of {len(images)} images {are} read from COCO's folders of 2017, which hold the same images"

@@ -56,7 +56,7 @@ def test_lines_are_captions(shards):
     assert split.targets == [("a dog", "a red dog"), ("a cat", "two cats"), ("ein Haus\u2028hier",)]
     assert [split[n].image.data for n in range(3)] == [encoded(n) for n in range(3)]
     assert split.remarks == [
-        "1 empty lines of texts are no captions",
+        "1 lines of texts are empty, and no captions",
         "2 of 3 images have 2 captions, others more or fewer (1: 1); 5 in all",
     ]
 
@@ -95,7 +95,7 @@ def test_what_is_left_out_is_counted(shards):
         "1 of 5 samples have no text (.txt) and are left out (first: 0/b)",
         "1 of 3 texts are empty, and their samples left out (first: 0/d)",
         "(first: 0.tar:a.json)", "1 of 3 texts are read as cp1252", "dataset_type.txt does not say 'retrieval'",
-        "1 captions repeat another of the same image",
+        "1 of 3 captions repeat another of the same image",
     ):  # fmt: skip
         assert part in said
     assert CaptionShards(shards, encoding="cp437").load("test").targets[0] == ("un cafΘ",)

@@ -145,11 +145,11 @@ def test_no_caption_is_lost_or_invented(tmp_path_factory, rows):
     assert dict(zip(split.ids, map(list, split.targets), strict=True)) == wanted
     empty = sum(not text.strip() for _, texts in rows for text in texts) + sum(not texts for _, texts in rows)
     said = "\n".join(split.remarks)
-    assert (f"{empty} caption" in said and "left out" in said) == bool(empty)
+    assert (f"{empty} of {empty + sum(map(len, wanted.values()))} captions are empty" in said) == bool(empty)
     again = sum(len(texts) - len(set(texts)) for texts in wanted.values())
-    assert (f"{again} captions repeat" in said) == bool(again)
+    assert (f"{again} of {sum(map(len, wanted.values()))} captions repeat" in said) == bool(again)
     broken = sum("\n" in text for texts in wanted.values() for text in texts)
-    assert (f"{broken} captions hold line breaks" in said) == bool(broken)
+    assert (f"{broken} of {sum(map(len, wanted.values()))} captions hold line breaks" in said) == bool(broken)
 
 
 def test_texts_in_another_encoding(images):
@@ -246,6 +246,18 @@ def test_an_image_in_two_splits_is_refused(images):
         write(folder / f"{name}.csv", "image,caption\na.png,x\n")
     with pytest.raises(DataError, match=r"but at train.csv:2 in 'train'"):
         CaptionTable(folder, images=images / "images").load("val")
+
+
+def test_splits_that_differ_in_case_are_refused(images):
+    rows = [row | {"split": row["split"].title() if n == 3 else row["split"]} for n, row in enumerate(ROWS)]
+    with pytest.raises(DataError, match="the splits 'test' and 'Test' differ only in case"):
+        CaptionTable(save_rows(images, ".csv", rows)).load("test")
+
+
+def test_a_folder_is_no_image(tmp_path):
+    draw(tmp_path, "a.png", "a/other.png")
+    split = CaptionTable(write(tmp_path / "t.csv", "image,caption\na,x\n")).load("test")
+    assert split[0].image.data == encode(1)
 
 
 def test_tables_of_a_folder_are_splits(images):

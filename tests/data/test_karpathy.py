@@ -136,7 +136,7 @@ def test_empty_captions_are_left_out(tmp_path):
     train = Karpathy(write(tmp_path, records)).load("train")
     assert train.ids == ["101", "104"]
     assert "1 of 3 images have no caption and are left out (first: 102)" in train.remarks
-    assert "3 captions are empty and left out" in train.remarks
+    assert "3 of 6 captions are empty and left out" in train.remarks
 
 
 def test_which_file_must_be_clear(tmp_path):
