@@ -15,6 +15,8 @@ from harness.testing import DatasetConformance
 
 SMALL: dict[str, Mapping[str, Any] | None] = {
     "arrays": {"path": "{files}/arrays"},
+    "caption-shards": None,  # this and other captions in tests/data/test_caption_*.py
+    "caption-table": None,
     "cifar10": {"root": "{files}"},
     "cifar10-c": {"root": "{files}", "corruption": "fog", "severity": 3},
     "cifar10.1": {"root": "{files}"},
@@ -37,6 +39,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "imagenet-r": {"root": "{files}", "partial": True},
     "imagenet-sketch": {"root": "{files}", "partial": True},
     "imagenetv2": {"root": "{files}", "partial": True},
+    "karpathy": None,
     "media-table": None,
     "mvsa": None,  # in tests/fusion, with its own files
     "objectnet": {"root": "{files}", "partial": True},
@@ -58,6 +61,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "stacked": {"dataset": "digits", "count": 40},
     "tiny-imagenet": {"root": "{files}"},
     "torchvision": {"name": "FakeData"},
+    "video-captions": None,  # in tests/data/test_video_captions.py
     "voc2007": {"root": "{files}"},
     "vqa": None,
     "webdataset": {"path": "{files}/shards"},
