@@ -106,7 +106,7 @@ class BlockScores:
         width = self.memory // (height * (4 + 4 * 8) + self.queries.shape[1] * (4 + 8))
         if self.device.type == "cpu":
             width = min(width, _COLUMNS)
-        return height, max(1, width // _SEGMENT * _SEGMENT)
+        return height, max(1, width - width % _SEGMENT if width > _SEGMENT else width)
 
     def iterate(self) -> Iterator[ScoreBlock]:
         """Yield all blocks: by candidates in their order, then by queries."""
