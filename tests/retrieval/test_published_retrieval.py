@@ -46,6 +46,7 @@ def test_numbers_of_the_paper_that_the_reference_names():
 
 def test_recall_grows_with_k():
     for found in map(read_published_set, SETS):
+        assert found.fractions == {"R@1", "R@5", "R@10"}
         for data in ("coco-karpathy", "flickr30k-karpathy"):
             by_k = [found.numbers[f"R@{k}", data] for k in (1, 5, 10)]
             assert all(a < b < c for a, b, c in zip(*by_k, strict=True))

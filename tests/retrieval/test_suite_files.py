@@ -108,7 +108,8 @@ def test_karpathys_files_and_published_numbers_come_together(tmp_path, monkeypat
     tables = {t.name: t for t in harness.table("retrieval-coco", store=tmp_path / "store")}
     shown = str(tables["images-by-text"])
     assert "ViT-B-32-quickgelu/openai" in shown
-    assert "30.4" in shown
+    for number in ("30.4", "55.9", "66.9"):  # R@1, R@5 and R@10 of B/32 on COCO
+        assert number in shown
     assert "50.1" in str(tables["texts-by-image"])
     assert tables["hubs"].rows
 
