@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +114,8 @@ def _read_pairs(split: Split, label: str) -> tuple[list[list[str]], list[str]]:
 
 def _read_groups(split: Split) -> list[str]:
     """Return the group of each sample: what the split says of each, else its id."""
-    groups = getattr(split, "groups", None)
-    if isinstance(groups, Sequence) and not isinstance(groups, str) and len(groups) == len(split):
-        return [str(group) for group in groups]
-    return [str(one) for one in split.ids]
+    groups: Any = getattr(split, "groups", None)
+    # of pairs, `groups` maps names of kinds to masks
+    if groups is None or isinstance(groups, Mapping) or len(groups) != len(split):
+        groups = split.ids
+    return [str(group) for group in groups]

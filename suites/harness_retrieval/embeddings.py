@@ -17,10 +17,12 @@ from harness.inference.blocks import Advance, InBlocks, name_device
 from harness.inference.evaluate import image_pipeline
 from harness.inference.prompts import find_cut
 from harness.inference.zeroshot import encode_prompts, similarity_of
+from harness.learning.pipeline import take_sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+WHAT = "mean image embeddings"
 TEXTS_AT_ONCE = 256
 
 
@@ -44,18 +46,29 @@ def embed_images(job: Job, name: str, rows: NDArray[np.int64]) -> tuple[torch.Te
             WHAT, name, lambda: np.array(rate or [np.nan]), rows=rows, fact="samples per second", **facts
         )
 
-    found = job.features(WHAT, name, _mean_in_blocks(job, split, rows, keep_rate), rows=rows, **facts)
+    # of films, as many go into a batch as have its number of images; others may be longer than the first
+    frames = job.features(
+        WHAT,
+        name,
+        lambda: np.array([_count_images(split, rows)]),
+        rows=rows,
+        fact="images of the first",
+        **facts,
+    )
+    films = max(1, job.batch_size // int(frames[0]))
+    found = job.features(WHAT, name, _mean_in_blocks(job, split, rows, films, keep_rate), rows=rows, **facts)
     speed = float(fetch_rate()[0])
     return torch.from_numpy(np.asarray(found)), None if np.isnan(speed) else speed
 
 
-WHAT = "mean image embeddings"
+def _count_images(split: Split, rows: NDArray[np.int64]) -> int:
+    """Return the number of images of the first sample, at least 1."""
+    return max(1, len(take_sample(split, int(rows[0])).images))
 
 
-def _mean_in_blocks(job: Job, split: Split, rows: NDArray[np.int64], finish: Any) -> InBlocks[Any]:
-    frames = len(split[int(rows[0])].images) if len(rows) else 1
-    # memory is that of a batch of images; films of other lengths differ from the first
-    films = max(1, job.batch_size // max(frames, 1))
+def _mean_in_blocks(
+    job: Job, split: Split, rows: NDArray[np.int64], films: int, finish: Any
+) -> InBlocks[Any]:
     unit = similarity_of(job.model) == "cosine"
 
     def forward(batch: tuple[Any, torch.Tensor]) -> torch.Tensor:
