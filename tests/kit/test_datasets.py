@@ -17,6 +17,8 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "aro": None,  # this and other captions to choose from in tests/data/test_caption_pairs.py
     "arrays": {"path": "{files}/arrays"},
     "awa2": None,  # in tests/data/test_awa2.py, with its own files
+    "caption-shards": None,  # this and other captions in tests/data/test_caption_*.py
+    "caption-table": None,
     "cifar10": {"root": "{files}"},
     "cifar10-c": {"root": "{files}", "corruption": "fog", "severity": 3},
     "cifar10.1": {"root": "{files}"},
@@ -41,6 +43,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "imagenet-r": {"root": "{files}", "partial": True},
     "imagenet-sketch": {"root": "{files}", "partial": True},
     "imagenetv2": {"root": "{files}", "partial": True},
+    "karpathy": None,
     "media-table": None,
     "mvsa": None,  # in tests/fusion, with its own files
     "objectnet": {"root": "{files}", "partial": True},
@@ -63,6 +66,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "sugarcrepe": None,
     "tiny-imagenet": {"root": "{files}"},
     "torchvision": {"name": "FakeData"},
+    "video-captions": None,  # in tests/data/test_video_captions.py
     "voc2007": {"root": "{files}"},
     "vqa": None,
     "webdataset": {"path": "{files}/shards"},

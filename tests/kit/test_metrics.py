@@ -18,6 +18,7 @@ from harness_metrics.answers import Answered
 from harness_metrics.caption_choices import CaptionChoices
 from harness_metrics.label_sets import LabelSets
 from harness_metrics.seen_unseen import SeenUnseenPredictions
+from harness_metrics.rankings import Rankings
 
 # softmax of (log 3, 0) is (3/4, 1/4): two right, one wrong, all with confidence 3/4
 LOGITS = np.log([[3.0, 1.0], [1.0, 3.0], [3.0, 1.0]])
@@ -65,6 +66,10 @@ TREE = Predictions(
 SIDES = SeenUnseenPredictions(
     np.eye(4)[[0, 1, 2, 0]], np.arange(4), [*"abcd"], unseen=np.array([False, False, True, True])
 )
+# positives at ranks 1 and 3 of 4; two candidates are among the first two
+RANKED = Rankings(
+    ["a"], ["a"], 4, np.array([0, 2]), np.array([0, 2]), np.ones(2, int), np.ones(2, int), np.array([1, 0, 1, 0]), 2
+)  # fmt: skip
 
 KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "top1": [(PAIRS, 2 / 3), (SIX, 1 / 3)],
@@ -109,6 +114,12 @@ KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "hierarchical-precision": [(TREE, {"precision": 7 / 18, "recall": 7 / 16, "f": 14 / 34})],
     "accuracy-per-level": [(TREE, {"1": 4 / 6, "2": 2 / 6, "3": 1 / 6})],
     "harmonic-mean": [(SIDES, {"seen": 1, "unseen": 1 / 2, "harmonic": 2 / 3})],
+    "recall-at-k": [(RANKED, 1)],
+    "true-recall-at-k": [(RANKED, 1 / 2)],
+    "median-rank": [(RANKED, 1)],
+    "mean-average-precision": [(RANKED, (1 + 2 / 3) / 2)],
+    "ndcg": [(RANKED, (1 + 1 / 2) / (1 + 1 / math.log2(3)))],
+    "hubness-skew": [(RANKED, 0)],  # half once, half never: symmetric
     # of one word each, there are n-grams of one length in four; log 2 over 2 images weighs them alike
     "cider": [(ANSWERS, (10 / 4 + 0 + 10 / 4 + 10 / 4) / 4)],
 }
