@@ -210,6 +210,33 @@ def test_a_damaged_frame_is_refused(tmp_path):
     assert [number_of(pixels) for pixels in read_frames(path, plan_frames(facts, [6, 8]))] == [6, 8]
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "mpeg4"), (".mp4", "libx264"), (".ts", "mpeg2video")])
+def test_damage_that_a_decoder_would_conceal_is_refused(tmp_path, suffix, codec):
+    path, rng = tmp_path / f"a{suffix}", np.random.default_rng(0)
+    try:
+        container = av.open(str(path), "w")
+        stream = container.add_stream(codec, rate=10)
+    except (av.error.FFmpegError, ValueError) as error:
+        pytest.skip(f"this PyAV has no encoder {codec} ({error})")
+    with container:
+        stream.width, stream.height, stream.pix_fmt = 96, 96, "yuv420p"
+        stream.gop_size, stream.bit_rate, stream.codec_context.max_b_frames = 5, 800_000, 0
+        for _ in range(10):
+            pixels = rng.integers(0, 255, (12, 12, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    facts = read_video_facts(path)
+    assert len(read_frames(path, plan_frames(facts, range(10)))) == 10
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as opened:
+        packet = [packet for packet in opened.demux(video=0) if packet.size][3]
+    at = packet.pos + packet.size // 2
+    data[at : at + 40] = rng.integers(0, 255, 40, np.uint8).tobytes()
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="can't be decoded"):
+        read_frames(path, plan_frames(facts, [4]))
+
+
 def test_videos_are_turned_as_they_say(tmp_path):
     def pixels(turned: bool) -> Any:
         path = film(tmp_path / "a.mp4", [0], every=1)
