@@ -1,2 +1,1 @@
 """Suites of retrieval between images and texts, and of whether captions are read or only skimmed."""
-"""Suites of retrieval between images and texts: exact ranks, hubs and their remedies, captions that differ by a word."""

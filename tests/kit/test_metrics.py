@@ -17,8 +17,8 @@ from harness.testing import MetricConformance
 from harness_metrics.answers import Answered
 from harness_metrics.caption_choices import CaptionChoices
 from harness_metrics.label_sets import LabelSets
-from harness_metrics.seen_unseen import SeenUnseenPredictions
 from harness_metrics.rankings import Rankings
+from harness_metrics.seen_unseen import SeenUnseenPredictions
 
 # softmax of (log 3, 0) is (3/4, 1/4): two right, one wrong, all with confidence 3/4
 LOGITS = np.log([[3.0, 1.0], [1.0, 3.0], [3.0, 1.0]])
