@@ -51,8 +51,9 @@ def exterior_angle(apexes: torch.Tensor, points: torch.Tensor, curvature: float 
     """
     product = curvature * lorentz_product(apexes, points, curvature)
     above = compute_time(points, curvature) + compute_time(apexes, curvature) * product
-    below = apexes.norm(dim=-1) * torch.sqrt((product.square() - 1).clamp(min=0.0))
-    defined = below > 1e-12
+    apart = product.square() - 1  # rounding alone, where a point is its apex
+    below = apexes.norm(dim=-1) * torch.sqrt(apart.clamp(min=0.0))
+    defined = (apart > 1e-12 * product.square()) & (below > 0)
     cosine = torch.where(defined, above / torch.where(defined, below, 1.0), 1.0)
     return torch.acos(cosine.clamp(-1.0, 1.0))
 
