@@ -93,7 +93,7 @@ class CaptionTable(CaptionFiles):
         items = [item for of in self._gathered[0].values() for item in of]
         sources = (self._sources[item.key] for item in items)
         files = [source.path for source in sources if isinstance(source, ImageFile)]
-        return text_digest([RULE, *content_digests([*self._tables, *files]), *(item.id for item in items)])
+        return text_digest([RULE, *content_digests([*self._tables, *files])])
 
     def load(self, split: str) -> QuestionSplit:
         """Open one split; images are read on access.

@@ -165,12 +165,10 @@ class VideoCaptions(CaptionFiles):
         from harness_data.text_encoding import RULE
         from harness_data.video_sources import list_pictures
 
-        items = [item for of in self._gathered[0].values() for item in of]
-        paths = [Path(item.key) for item in items]
-        files = [file for path in paths for file in (list_pictures(path) if path.is_dir() else [path])]
-        return text_digest(
-            [RULE, RULE_OF_FRAMES, *content_digests([*self._tables, *files]), *(i.id for i in items)]
-        )
+        paths = [Path(item.key) for items in self._gathered[0].values() for item in items]
+        files = [list_pictures(path) if path.is_dir() else [path] for path in paths]
+        digests = content_digests([*self._tables, *(file for of in files for file in of)])
+        return text_digest([RULE, RULE_OF_FRAMES, *digests, *map(len, files)])
 
     def load(self, split: str) -> VideoSplit:
         """Open one split and look at its videos; frames are decoded on access.

@@ -52,20 +52,30 @@ def read_frames(path: Path, plan: FramePlan) -> list[NDArray[np.uint8]]:
 
     try:
         with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+            stream = _enter(container)
             if plan.stamps:
                 found = [_to_pixels(frame) for frame in _find_stamps(container, stream, plan, plan.starts)]
             else:
                 found = [_to_pixels(frame) for frame in _find_positions(container, stream, plan)]
         if len(found) < len(plan.stamps):  # some formats can't be entered exactly: decode from the beginning
             with av.open(str(path)) as container:
-                stream = container.streams.video[0]
+                stream = _enter(container)
                 found = [_to_pixels(frame) for frame in _find_stamps(container, stream, plan)]
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise DataError(f"{path}: can't be decoded ({explain_video_error(error)})") from None
     if len(found) < len(plan.positions):
         raise DataError(f"{path}: its frame at {plan.times[len(found)]:.2f} s can't be decoded")
     return found
+
+
+def _enter(container: Any) -> Any:
+    """Return the stream of pictures, whose decoder is to raise errors instead of concealing them.
+
+    With several threads, the one of H.264 conceals them all the same. Some, such as that of VP9, notice few.
+    """
+    stream = container.streams.video[0]
+    stream.codec_context.options = {"err_detect": "explode", "threads": "1"}
+    return stream
 
 
 def _find_stamps(container: Any, stream: Any, plan: FramePlan, starts: Sequence[int] = ()) -> Iterator[Any]:
@@ -75,7 +85,7 @@ def _find_stamps(container: Any, stream: Any, plan: FramePlan, starts: Sequence[
         if starts and (shown is None or starts[number] > shown):
             container.seek(starts[number], stream=stream)
             frames = container.decode(stream)
-        frame = next((f for f in frames if f.pts is not None and f.pts >= stamp), None)
+        frame = next((f for f in frames if f.is_corrupt or (f.pts is not None and f.pts >= stamp)), None)
         if frame is None or frame.pts != stamp or frame.is_corrupt:
             return
         shown = stamp

@@ -41,6 +41,8 @@ def film(
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.time_base = Fraction(1, base)
         stream.gop_size, stream.bit_rate = every, 4_000_000
+        if codec == "libx264":  # frames in another order than they are shown
+            stream.options = {"x264-params": "bframes=2:b-adapt=0:log-level=none"}
         for n, stamp in enumerate(stamps):
             pixels = np.full((HEIGHT, WIDTH, 3), grey(n), np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
@@ -208,6 +210,35 @@ def test_a_damaged_frame_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"a.mp4: (can't be decoded|its frame at 0.70 s can't be decoded)"):
         read_frames(path, plan_frames(facts, [7]))
     assert [number_of(pixels) for pixels in read_frames(path, plan_frames(facts, [6, 8]))] == [6, 8]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "mpeg4"), (".mp4", "libx264"), (".ts", "mpeg2video")])
+def test_damage_that_a_decoder_would_conceal_is_refused(tmp_path, suffix, codec):
+    path, rng = tmp_path / f"a{suffix}", np.random.default_rng(0)
+    try:
+        container = av.open(str(path), "w")
+        stream = container.add_stream(codec, rate=10)
+    except (av.error.FFmpegError, ValueError) as error:
+        pytest.skip(f"this PyAV has no encoder {codec} ({error})")
+    with container:
+        stream.width, stream.height, stream.pix_fmt = 192, 192, "yuv420p"
+        stream.gop_size, stream.bit_rate, stream.codec_context.max_b_frames = 5, 800_000, 0
+        scene = rng.integers(0, 255, (12, 12, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+        for n in range(10):
+            pixels = np.roll(scene, 5 * n, 1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    facts = read_video_facts(path)
+    assert len(read_frames(path, plan_frames(facts, range(10)))) == 10
+    with av.open(str(path)) as opened:
+        packets = [packet for packet in opened.demux(video=0) if packet.size]
+    whole = path.read_bytes()
+    for packet in packets[:4]:
+        data, at = bytearray(whole), packet.pos + packet.size // 4
+        data[at : at + 150] = rng.integers(0, 255, 150, np.uint8).tobytes()
+        path.write_bytes(data)
+        with pytest.raises(DataError, match="can't be decoded"):
+            read_frames(path, plan_frames(facts, [4]))
 
 
 def test_videos_are_turned_as_they_say(tmp_path):
