@@ -17,7 +17,7 @@ from harness_retrieval import block_scores, faiss_search
 from harness_retrieval.block_scores import check_embeddings
 from harness_retrieval.search import Levels, Ties, rank_positives, top_k
 
-MEMORIES = (1, 10_000, 2**28)
+MEMORIES = (2_000, 10_000, 2**28)  # blocks of a few candidates, of dozens, of all
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
