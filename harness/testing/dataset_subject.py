@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any
@@ -64,7 +64,11 @@ def digest_value(value: Any) -> str:
         digest.update(value.data)
     elif is_dataclass(value):
         digest.update("".join(digest_value(getattr(value, f.name)) for f in fields(value)).encode())
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, bytes):
+        digest.update(b"bytes " + value)
+    elif isinstance(value, Mapping):
+        digest.update(" ".join(digest_value(item) for item in sorted(value.items())).encode())
+    elif isinstance(value, Sequence) and not isinstance(value, str):  # such as masks that are made on access
         digest.update(" ".join(map(digest_value, value)).encode())
     elif value is None or isinstance(value, str | int | float):
         digest.update(f"{type(value).__name__} {value}".encode())

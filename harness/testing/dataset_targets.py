@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,12 +70,29 @@ def _boxes_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
     empty = boxes[~((boxes[:, 2:] > boxes[:, :2]).all(axis=1))]
     if len(empty):
         return "right > left and bottom > top, as in (left, top, right, bottom)", f"{empty[0].tolist()}"
-    if (size := _image_size(sample)) is not None:
+    size = _image_size(sample)
+    if target.masks is not None and (fault := _runs_fault(target.masks, count, size)):
+        return fault
+    if size is not None:
         end = np.tile(size, 2) + SLACK
         outside = boxes[~((boxes >= -SLACK).all(axis=1) & (boxes <= end).all(axis=1))]
         if len(outside):
             return f"boxes inside the image of {size[0]}×{size[1]} pixels", f"{outside[0].tolist()}"
     return _labels_fault(target.labels, count, classes)
+
+
+def _runs_fault(masks: Any, count: int, size: tuple[int, int] | None) -> Fault:
+    """Check the run-length encodings of the masks of `count` objects in an image of that width and height."""
+    if isinstance(masks, str | bytes) or not isinstance(masks, Sequence) or len(masks) != count:
+        return f"`masks` a sequence of {count}, as many as boxes", f"{type(masks).__name__} {str(masks)[:40]}"
+    for mask in masks:
+        if not isinstance(mask, Mapping) or not isinstance(mask.get("counts"), bytes):
+            return "each of `masks` a mapping of `size` and `counts`, which are bytes", f"{str(mask)[:60]}"
+        found = tuple(mask.get("size") or ())
+        if len(found) != 2 or (size is not None and found != size[::-1]):
+            wanted = "" if size is None else f", {list(size[::-1])}"
+            return f"each of `masks` of the image's height and width{wanted}", f"{list(found)}"
+    return None
 
 
 def _image_size(sample: Sample) -> tuple[int, int] | None:

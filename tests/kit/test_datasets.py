@@ -14,18 +14,21 @@ from harness.discovery.reference import Reference
 from harness.testing import DatasetConformance
 
 SMALL: dict[str, Mapping[str, Any] | None] = {
+    "ade20k": {"path": "{files}"},
     "arrays": {"path": "{files}/arrays"},
     "cifar10": {"root": "{files}"},
     "cifar10-c": {"root": "{files}", "corruption": "fog", "severity": 3},
     "cifar10.1": {"root": "{files}"},
+    "cityscapes": {"path": "{files}"},
     "class-subset": {"dataset": "digits", "classes": 3},
     "coco-captions": None,  # this and other questions in tests/data/test_question_*.py
+    "coco-objects": {"path": "{files}/coco"},
     "colour-words": {"count": 6},
     "coop-split": {"name": "mine", "split_file": "{files}/coop.json", "images": "{files}/coop"},
     "corrupted": {"dataset": {"plugin": "imagefolder", "path": "{files}/folders"}, "corruption": "fog"},
     "digits": {},
-    "dots": {"size": 8},
     "domains": {"path": "{files}/domains"},
+    "dots": {"size": 8},
     "gaussian-mixture": {},
     "hateful-memes": None,  # in tests/fusion, with its own files
     "hub-questions": None,
@@ -37,6 +40,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "imagenet-r": {"root": "{files}", "partial": True},
     "imagenet-sketch": {"root": "{files}", "partial": True},
     "imagenetv2": {"root": "{files}", "partial": True},
+    "mask-folder": {"path": "{files}/regions"},
     "media-table": None,
     "mvsa": None,  # in tests/fusion, with its own files
     "objectnet": {"root": "{files}", "partial": True},
@@ -54,9 +58,12 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "stacked": {"dataset": "digits", "count": 40},
     "tiny-imagenet": {"root": "{files}"},
     "torchvision": {"name": "FakeData"},
+    "voc-objects": {"path": "{files}"},
+    "voc-regions": {"path": "{files}"},
     "voc2007": {"root": "{files}"},
     "vqa": None,
     "webdataset": {"path": "{files}/shards"},
+    "yolo-objects": {"path": "{files}/yolo"},
 }
 
 
