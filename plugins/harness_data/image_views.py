@@ -121,12 +121,12 @@ def note_orientations(headers: Mapping[str, ImageHeader], exif: ExifPolicy) -> l
     turned = [name for name, header in headers.items() if header.orientation != UPRIGHT]
     if not turned:
         return []
-    are = "image has" if len(turned) == 1 else "images have"
+    have = "has" if len(turned) == 1 else "have"
     done = (
         "pixels and labels are taken as stored"
         if exif == "ignored"
         else "pixels are turned, and labels count in that view"
     )
     return [
-        f"{len(turned)} of {len(headers)} {are} an EXIF orientation, which is {exif}: {done} (first: {turned[0]})"
+        f"{len(turned)} of {len(headers)} images {have} an EXIF orientation, which is {exif}: {done} (first: {turned[0]})"
     ]

@@ -84,8 +84,10 @@ class ObjectSplit:
         self.class_names = list(class_names)
         self.targets, said = _make_targets(kept, [h.view_size(exif) for h in self._headers])
         if cut[0]:
-            are = "box reaches" if cut[0] == 1 else "boxes reach"
-            said.append(f"{cut[0]} {are} up to a pixel over the image's edge and are cut (first: {cut[1]})")
+            are = ("box reaches", "is") if cut[0] == 1 else ("boxes reach", "are")
+            said.append(
+                f"{cut[0]} {are[0]} up to a pixel over the image's edge and {are[1]} cut (first: {cut[1]})"
+            )
         seen = dict(zip(self.ids, self._headers, strict=True))
         self.remarks = [*remarks, *faults.remarks(len(images)), *said, *note_orientations(seen, exif)]
 

@@ -15,6 +15,7 @@ from harness import DataError
 from harness.errors import did_you_mean
 from harness_data.annotation_faults import OnError
 from harness_data.image_views import ExifPolicy
+from harness_data.numbers_in_text import parse_number
 from harness_data.roots import resolve_below_root
 from harness_data.voc2007 import CLASSES
 from harness_data.voc_layout import (
@@ -197,10 +198,7 @@ def _take_one(element: ElementTree.Element, name: str, where: str) -> ElementTre
 
 def _take_number(element: ElementTree.Element, name: str, where: str) -> float:
     text = (_take_one(element, name, where).text or "").strip()
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = parse_number(text)
     if not math.isfinite(value):
         raise DataError(f"{where}: <{name}> should be a number, found '{text[:40]}'")
     return value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import DataError
 from harness_data.image_files import IMAGE_SUFFIXES, suffix_of
+from harness_data.numbers_in_text import parse_number
 
 if TYPE_CHECKING:
     from harness_data.object_split import AnnotatedObject
@@ -154,10 +155,7 @@ def _read_line(line: str, where: str, classes: Sequence[str]) -> tuple[tuple[flo
     from harness_data.object_split import AnnotatedObject
 
     words = line.split()
-    try:
-        values = tuple(map(float, words))
-    except ValueError:
-        values = (math.nan,)
+    values = tuple(map(parse_number, words))
     if not all(map(math.isfinite, values)):
         raise DataError(f"{where}: expected numbers, found '{line.strip()[:40]}'")
     polygon = len(values) > BOX_NUMBERS + 1 and len(values) % 2

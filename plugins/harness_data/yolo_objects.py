@@ -159,10 +159,8 @@ def _note_labels(images: int, bare: list[str], repeated: int) -> list[str]:
     """Return remarks on images without a label file and on lines that were left out."""
     said = []
     if bare:
-        are = (
-            "image has no label file and counts" if len(bare) == 1 else "images have no label file and count"
-        )
-        said.append(f"{len(bare)} of {images} {are} as showing no objects (first: {bare[0]})")
+        are = "has no label file and counts" if len(bare) == 1 else "have no label file and count"
+        said.append(f"{len(bare)} of {images} images {are} as showing no objects (first: {bare[0]})")
     if repeated:
         are = "line that repeats another is" if repeated == 1 else "lines that repeat another are"
         said.append(f"{repeated} {are} left out")
