@@ -33,13 +33,13 @@ def find_outline_fault(outline: Any, size: tuple[int, int]) -> str | None:
         )
     ends = np.asarray(size, np.float64) + OVERHANG
     for polygon in outline:
-        if not isinstance(polygon, list) or not all(map(is_number, polygon)):
+        if not isinstance(polygon, list) or not set(map(type, polygon)) <= {int, float}:
             return f"a polygon should be a list of numbers, found {str(polygon)[:40]!r}"
         if len(polygon) < FEWEST or len(polygon) % 2:
             return f"a polygon needs three or more pairs of numbers, found {len(polygon)} numbers"
         points = np.asarray(polygon, np.float64).reshape(-1, 2)
-        if (points < -OVERHANG).any() or (points > ends).any():
-            wrong = points[((points < -OVERHANG) | (points > ends)).any(axis=1)][0]
+        if not (inside := (points >= -OVERHANG) & (points <= ends)).all():
+            wrong = points[~inside.all(axis=1)][0]
             return f"a polygon's point ({wrong[0]:g}, {wrong[1]:g}) lies outside the image of {size[0]}×{size[1]} pixels"
     return None
 

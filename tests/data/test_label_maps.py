@@ -359,3 +359,21 @@ def test_ade20k_counts_from_one_and_leaves_out_zero(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"ADE_val_1\.png: 54 pixels have values of no class, the first 151"):
         split.targets[0]
     assert "get ADEChallengeData2016.zip" in str(Ade20k(tmp_path / "none").unavailable())
+
+
+def test_label_maps_decide_the_fingerprints(tmp_path: Path) -> None:
+    voc(tmp_path)
+    ade(tmp_path)
+    photo(tmp_path / "leftImg8bit" / "val" / "ulm" / "a_leftImg8bit.png")
+    scene = tmp_path / "gtFine" / "val" / "ulm" / "a_gtFine_labelIds.png"
+    save(scene, drawn(1, [7, 8]))
+    base = tmp_path / "VOCdevkit" / "VOC2012"
+    for read, changed in (
+        (VocRegions, base / "SegmentationClass" / "a.png"),
+        (Cityscapes, scene),
+        (Ade20k, tmp_path / "annotations" / "validation" / "ADE_val_1.png"),
+    ):
+        before = read(tmp_path).fingerprint()
+        assert read(tmp_path).fingerprint() == before
+        save(changed, np.full(SHAPE, 7, np.uint8))
+        assert read(tmp_path).fingerprint() != before

@@ -236,6 +236,10 @@ def test_damaged_files_are_refused_or_read_right(
         dict.fromkeys(tuple(map(float, row.split())) for row in content.decode().splitlines() if row.strip())
     )
     assert target.labels.tolist() == [int(row[0]) for row in rows]
-    for box, (_, x, y, w, h) in zip(target.boxes, rows, strict=True):
-        wanted = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2]) * [WIDTH, HEIGHT, WIDTH, HEIGHT]
+    for box, (_, x, y, w, h, *more) in zip(target.boxes, rows, strict=True):
+        wanted = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
+        if more:  # a line break was lost, which makes a polygon
+            points = np.array([x, y, w, h, *more]).reshape(-1, 2)
+            wanted = np.concatenate([points.min(axis=0), points.max(axis=0)])
+        wanted *= [WIDTH, HEIGHT, WIDTH, HEIGHT]
         assert np.abs(box - np.clip(wanted, 0, [WIDTH, HEIGHT] * 2)).max() <= 0.1
