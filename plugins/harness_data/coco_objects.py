@@ -23,6 +23,9 @@ NAMED = re.compile(r"instances_(?P<split>.+?)(?P<year>20\d\d)?\.json")
 EXPORTED = "_annotations.coco.json"
 """The annotation file in each split's folder, as labelling services export it."""
 
+FEDERATED = "neg_category_ids"
+"""LVIS's list of the classes that were looked for in an image and are not there."""
+
 USUAL = ("train", "val", "valid", "test")
 
 
@@ -159,6 +162,11 @@ class CocoObjects:
         folder = find_coco_images(self.images or beside, f"{split}{(match['year'] or '') if match else ''}")
         listed: dict[int, tuple[Path, CocoRecord]] = {}
         for record in self._open(split).records("images"):
+            if FEDERATED in record.values:
+                raise DataError(
+                    f"{record.where}: has `{FEDERATED}`, as LVIS's files do: classes that nobody looked for in an image "
+                    "must not count there, which is not read here"
+                )
             if (key := record.take("id", int)) in listed:
                 raise DataError(f"{record.where}: image {key} is at {listed[key][1].where} already")
             (source,) = open_image_cell(record.take_text("file_name"), folder, record.where)

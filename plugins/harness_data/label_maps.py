@@ -38,10 +38,15 @@ class LabelTable:
         """Return the class of each pixel. Raises DataError, naming the file, for a value that is no class's."""
         import numpy as np
 
-        table = np.full(VALUES, -1, np.int16)
+        table = np.full(VALUES + 1, -1, np.int16)
         table[list(self.classes)] = list(self.classes.values())
-        inside = (values >= 0) & (values < VALUES)
-        found = np.where(inside, table[np.where(inside, values, 0)], -1)
+        places = values
+        if values.dtype not in (
+            np.uint8,
+            np.uint16,
+        ):  # the table's last place is for all that are out of range
+            places = np.where((values >= 0) & (values < VALUES), values, VALUES)
+        found = table[places]
         if (wrong := found < 0).any():
             row, column = (int(n) for n in np.argwhere(wrong)[0])
             known = sorted(value for value, label in self.classes.items() if label != UNCOUNTED)
@@ -94,10 +99,11 @@ def read_label_map(path: Path, table: LabelTable) -> NDArray[np.uint8]:
     with _open(path) as image:
         scale = SCALED.get(_raw_mode(image), 1)
         try:
-            values = np.asarray(image).astype(np.int64)
+            values = np.asarray(image)
         except Exception as error:  # decoders of rarer formats raise anything
             raise DataError(f"{escape_file_name(str(path))}: damaged label map ({error})") from None
-    return table.translate(values // scale, escape_file_name(str(path)))
+    whole = values.astype(np.uint8) if values.dtype == bool else values
+    return table.translate(whole // scale if scale > 1 else whole, escape_file_name(str(path)))
 
 
 def _open(path: Path) -> PIL.Image.Image:

@@ -193,6 +193,7 @@ FAULTS: list[tuple[Change, str]] = [
     (put("images", 1, id=77), r"images\[1\]: image 77 is at .*images\[0\] already"),
     (put("images", 1, id="5"), r"images\[1\]: `id` should be a whole number, found '5'"),
     (put("annotations", 1, id=3), r"annotations\[1\]: annotation 3 is at .*annotations\[0\] already"),
+    (put("images", 1, neg_category_ids=[2]), r"images\[1\]: has `neg_category_ids`, as LVIS's files do"),
     (put("categories", 1, id=90), r"categories\[1\]: category 90 is listed already, as 'dog'"),
     (put("categories", 1, name="dog"), r"categories\[1\]: category 2 has the name 'dog'"),
     (lambda told: told.pop("annotations"), r"has no list `annotations`"),

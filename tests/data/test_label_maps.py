@@ -86,6 +86,18 @@ def test_splits_values_and_names_of_folders(tmp_path: Path) -> None:
         MaskFolder(other, classes=["no", "yes"], ignored=None).load("valid").targets[0]
 
 
+def test_trimaps_of_torchvisions_pets(tmp_path: Path) -> None:
+    """1 the animal, 2 the background, 3 between them, as OxfordIIITPet unpacks them."""
+    stored = drawn(4, [1, 2, 3])
+    photo(tmp_path / "images" / "a.jpg")
+    save(tmp_path / "annotations" / "trimaps" / "a.png", stored)
+    save(tmp_path / "annotations" / "trimaps" / "._a.png", stored)
+    data = MaskFolder(
+        tmp_path, classes=["pet", "ground"], masks="annotations/trimaps", values=[1, 2], ignored=3
+    )
+    assert data.load("test").targets[0].semantic.tolist() == np.where(stored == 3, 255, stored - 1.0).tolist()
+
+
 def test_maps_are_read_on_access_alone(tmp_path: Path) -> None:
     split = MaskFolder(folder(tmp_path, {"a": drawn(1, [0]), "b": drawn(1, [0])})).load("test")
     (tmp_path / "masks" / "a.png").unlink()
@@ -227,6 +239,14 @@ def test_numbers_beyond_eight_bits(tmp_path: Path) -> None:
         read_label_map(tmp_path / "a.png", table)
     table = make_label_table([7, 300, 0], 65535, "x")
     assert read_label_map(tmp_path / "a.png", table).tolist() == [[2, 1], [255, 0]]
+
+
+def test_numbers_out_of_any_range(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 70000], [-1, 1]], np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(
+        DataError, match=r"2 pixels have values of no class, the first 70000 at row 0, column 1"
+    ):
+        read_label_map(tmp_path / "a.tif", EVERY)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness import DataError
+from harness import DataError, OptionError
 from harness_data.voc2007 import CLASSES
 from harness_data.voc_objects import VocObjects
 
@@ -75,6 +75,16 @@ def test_agrees_with_torchvision(tmp_path: Path) -> None:
         boxes = [[int(o["bndbox"][k]) for k in ("xmin", "ymin", "xmax", "ymax")] for o in rows]
         assert split.targets[n].boxes.tolist() == [[x - 1, y - 1, r, b] for x, y, r, b in boxes]
         assert [CLASSES[label] for label in split.targets[n].labels] == [o["name"] for o in rows]
+
+
+@pytest.mark.parametrize("name", ["VOCDetection", "vocsegmentation", "CocoDetection"])
+def test_torchvisions_name_leads_to_the_reader(name: str) -> None:
+    from harness_torchvision.datasets import TorchvisionDataset
+
+    with pytest.raises(
+        OptionError, match=r"the data set '(voc|coco)-(objects|regions)' reads the same folder"
+    ):
+        TorchvisionDataset(name)
 
 
 def test_lists_and_layouts(tmp_path: Path) -> None:
