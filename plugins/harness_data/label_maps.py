@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness import DataError, OptionError
 from harness_data.file_names import escape_file_name
@@ -40,13 +40,13 @@ class LabelTable:
 
         table = np.full(VALUES + 1, -1, np.int16)
         table[list(self.classes)] = list(self.classes.values())
-        places = values
+        places: NDArray[Any] = values
         if values.dtype not in (
             np.uint8,
             np.uint16,
         ):  # the table's last place is for all that are out of range
             places = np.where((values >= 0) & (values < VALUES), values, VALUES)
-        found = table[places]
+        found: NDArray[np.int16] = table[places]
         if (wrong := found < 0).any():
             row, column = (int(n) for n in np.argwhere(wrong)[0])
             known = sorted(value for value, label in self.classes.items() if label != UNCOUNTED)
