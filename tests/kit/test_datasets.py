@@ -15,6 +15,7 @@ from harness.testing import DatasetConformance
 
 SMALL: dict[str, Mapping[str, Any] | None] = {
     "aro": None,  # this and other captions to choose from in tests/data/test_caption_pairs.py
+    "ade20k": {"path": "{files}"},
     "arrays": {"path": "{files}/arrays"},
     "awa2": None,  # in tests/data/test_awa2.py, with its own files
     "caption-shards": None,  # this and other captions in tests/data/test_caption_*.py
@@ -22,8 +23,10 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "cifar10": {"root": "{files}"},
     "cifar10-c": {"root": "{files}", "corruption": "fog", "severity": 3},
     "cifar10.1": {"root": "{files}"},
+    "cityscapes": {"path": "{files}"},
     "class-subset": {"dataset": "digits", "classes": 3},
     "coco-captions": None,  # this and other questions in tests/data/test_question_*.py
+    "coco-objects": {"path": "{files}/coco"},
     "colour-words": {"count": 6},
     "coop-split": {"name": "mine", "split_file": "{files}/coop.json", "images": "{files}/coop"},
     "corrupted": {"dataset": {"plugin": "imagefolder", "path": "{files}/folders"}, "corruption": "fog"},
@@ -32,6 +35,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "drawn-objects": {"train": 4, "test": 4},
     "drawn-regions": {"train": 4, "test": 4},
     "domains": {"path": "{files}/domains"},
+    "dots": {"size": 8},
     "gaussian-mixture": {},
     "hateful-memes": None,  # in tests/fusion, with its own files
     "hub-questions": None,
@@ -44,6 +48,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "imagenet-sketch": {"root": "{files}", "partial": True},
     "imagenetv2": {"root": "{files}", "partial": True},
     "karpathy": None,
+    "mask-folder": {"path": "{files}/regions"},
     "media-table": None,
     "mvsa": None,  # in tests/fusion, with its own files
     "objectnet": {"root": "{files}", "partial": True},
@@ -71,6 +76,12 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "vqa": None,
     "webdataset": {"path": "{files}/shards"},
     "winoground": None,
+    "voc-objects": {"path": "{files}"},
+    "voc-regions": {"path": "{files}"},
+    "voc2007": {"root": "{files}"},
+    "vqa": None,
+    "webdataset": {"path": "{files}/shards"},
+    "yolo-objects": {"path": "{files}/yolo"},
 }
 
 
