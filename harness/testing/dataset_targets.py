@@ -67,8 +67,6 @@ def _boxes_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
         value = getattr(target, name)
         if value is not None and (fault := _array_fault(name, value, (count,), kind, words)):
             return fault
-    if target.masks is not None and (fault := _codes_fault(target.masks, count, sample)):
-        return fault
     empty = boxes[~((boxes[:, 2:] > boxes[:, :2]).all(axis=1))]
     if len(empty):
         return "right > left and bottom > top, as in (left, top, right, bottom)", f"{empty[0].tolist()}"
@@ -83,20 +81,6 @@ def _boxes_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
     return _labels_fault(target.labels, count, classes)
 
 
-def _codes_fault(masks: Any, count: int, sample: Sample) -> Fault:
-    """Return what is wrong with run-length encoded masks, or None."""
-    if len(masks) != count:
-        return f"{count} masks, one per box", str(len(masks))
-    size = _image_size(sample)
-    for code in masks:
-        if (
-            not isinstance(code, Mapping)
-            or {*code} != {"size", "counts"}
-            or not isinstance(code["counts"], bytes)
-        ):
-            return 'masks as COCO run-length encodings, {"size": …, "counts": bytes}', f"{code!r:.60}"
-        if size is not None and list(code["size"]) != [size[1], size[0]]:
-            return f"masks of the image's size, {[size[1], size[0]]}", str(list(code["size"]))
 def _runs_fault(masks: Any, count: int, size: tuple[int, int] | None) -> Fault:
     """Check the run-length encodings of the masks of `count` objects in an image of that width and height."""
     if isinstance(masks, str | bytes) or not isinstance(masks, Sequence) or len(masks) != count:

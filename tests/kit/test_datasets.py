@@ -14,8 +14,8 @@ from harness.discovery.reference import Reference
 from harness.testing import DatasetConformance
 
 SMALL: dict[str, Mapping[str, Any] | None] = {
-    "aro": None,  # this and other captions to choose from in tests/data/test_caption_pairs.py
     "ade20k": {"path": "{files}"},
+    "aro": None,  # this and other captions to choose from in tests/data/test_caption_pairs.py
     "arrays": {"path": "{files}/arrays"},
     "awa2": None,  # in tests/data/test_awa2.py, with its own files
     "caption-shards": None,  # this and other captions in tests/data/test_caption_*.py
@@ -31,11 +31,10 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "coop-split": {"name": "mine", "split_file": "{files}/coop.json", "images": "{files}/coop"},
     "corrupted": {"dataset": {"plugin": "imagefolder", "path": "{files}/folders"}, "corruption": "fog"},
     "digits": {},
+    "domains": {"path": "{files}/domains"},
     "dots": {"size": 8},
     "drawn-objects": {"train": 4, "test": 4},
     "drawn-regions": {"train": 4, "test": 4},
-    "domains": {"path": "{files}/domains"},
-    "dots": {"size": 8},
     "gaussian-mixture": {},
     "hateful-memes": None,  # in tests/fusion, with its own files
     "hub-questions": None,
@@ -72,15 +71,12 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "tiny-imagenet": {"root": "{files}"},
     "torchvision": {"name": "FakeData"},
     "video-captions": None,  # in tests/data/test_video_captions.py
-    "voc2007": {"root": "{files}"},
-    "vqa": None,
-    "webdataset": {"path": "{files}/shards"},
-    "winoground": None,
     "voc-objects": {"path": "{files}"},
     "voc-regions": {"path": "{files}"},
     "voc2007": {"root": "{files}"},
     "vqa": None,
     "webdataset": {"path": "{files}/shards"},
+    "winoground": None,
     "yolo-objects": {"path": "{files}/yolo"},
 }
 
