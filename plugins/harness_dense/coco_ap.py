@@ -83,3 +83,11 @@ def summarise(curves: Curves) -> dict[str, float]:
     }
     known = {name: values[values > -1] for name, values in means.items()}
     return {name: float(np.mean(values)) for name, values in known.items() if len(values)}
+
+
+def list_class_ap(detections: Detections, shape: Shape = "boxes") -> dict[str, float]:
+    """Return the AP of each class that has an object that counts."""
+    precision = measure_curves(detections, shape).precision[:, 0]
+    means = precision.mean(axis=(0, 2))
+    known = precision.min(axis=(0, 2)) > -1
+    return {name: float(means[c]) for c, name in enumerate(detections.class_names) if known[c]}

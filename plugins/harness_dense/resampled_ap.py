@@ -12,17 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError
 from harness_dense.detections import Detections
 from harness_dense.matching import AREAS, RECALLS, THRESHOLDS, match_objects
 from harness_dense.overlaps import Shape
 from harness_dense.precision_recall import FEWER, Hits, list_hits
+from harness_dense.weighted_curves import BLOCK, add_up, check_weights, narrow_weights
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-BLOCK = 2**20
-"""About how many numbers an array of places and sets holds."""
 
 
 def resample_curves(detections: Detections, shape: Shape, weights: NDArray[np.generic]) -> dict[str, Floats]:
@@ -31,7 +28,7 @@ def resample_curves(detections: Detections, shape: Shape, weights: NDArray[np.ge
     A number that the set itself lacks is left out. Raises DataError for weights of another shape, or that are
     negative or not finite.
     """
-    columns = _narrow(check_weights(detections, weights), np.diff(detections.offsets))
+    columns = narrow_weights(check_weights(detections, weights), np.diff(detections.offsets))
     sums = _Sums.start(columns.shape[1])
     hits = list_hits(detections, shape)
     by_class = _ByClass.sort(hits, detections)
@@ -43,28 +40,6 @@ def resample_curves(detections: Detections, shape: Shape, weights: NDArray[np.ge
             by_class.add(label, np.ascontiguousarray(columns[:, block]), sums, block, space)
     counted = match_objects(detections, shape).counted.any(axis=0)
     return sums.summarise([bool(any_of_area) for any_of_area in counted])
-
-
-def check_weights(detections: Detections, weights: NDArray[np.generic]) -> Floats:
-    """Return weights R×N of images as N×R floats. Raises DataError unless they are some, finite and not negative."""
-    if weights.ndim != 2 or weights.shape[1] != len(detections):
-        raise DataError(f"weights must be R×{len(detections)}, one per image, got the shape {weights.shape}")
-    columns = np.ascontiguousarray(weights.T, np.float64)
-    if not (np.isfinite(columns).all() and (columns >= 0).all()):
-        raise DataError("weights of images must be finite and not negative")
-    return columns
-
-
-def _narrow(columns: Floats, objects: Integers) -> NDArray[np.floating]:
-    """Return weights N×R as float32, which is faster, if they are integers whose sums it holds exactly."""
-    exact = (columns == np.floor(columns)).all() and (objects @ columns < 2**24).all()
-    return columns.astype(np.float32) if exact else columns
-
-
-def _add_up_rows(rows: NDArray[np.floating]) -> None:
-    """Make each row the sum of those up to it."""
-    for above, row in zip(rows, rows[1:]):
-        np.add(above, row, out=row)
 
 
 class _Space:
@@ -119,6 +94,8 @@ class _ByClass:
     """Where each class, threshold and range begins in `order`, and the end."""
     found_bounds: Integers
     """Where each class begins among the found objects."""
+    ends: NDArray[np.bool_]
+    """E, whether a place ends a run of hits with nothing else between: only there can precision be the best."""
     true_images: list[list[Integers]]
     """Images of the true objects that count, by class and range."""
 
@@ -127,6 +104,7 @@ class _ByClass:
         classes, cells = len(detections.class_names), len(THRESHOLDS) * len(AREAS)
         key = hits.cells % classes * cells + hits.cells // classes
         order = np.argsort(key, kind="stable")
+        same_cell = np.diff(hits.cells, append=-1) == 0
         images, labels = detections.true_images, detections.true_labels
         by_label = np.argsort(labels, kind="stable")
         parts = np.split(by_label, np.searchsorted(labels[by_label], np.arange(1, classes)))
@@ -137,6 +115,7 @@ class _ByClass:
             order=order,
             bounds=np.searchsorted(key[order], np.arange(classes * cells + 1)),
             found_bounds=np.searchsorted(hits.matches.labels, np.arange(classes)),
+            ends=~(np.append(hits.hit[1:], False) & (np.diff(hits.total, append=0) == 1) & same_cell),
             true_images=true,
         )
 
@@ -161,28 +140,24 @@ class _ByClass:
                 so_far = self._count_found(label, area, at, weights)
                 for t, (cell, places) in enumerate(zip(cells, where)):
                     if len(cell):
-                        total = space.lend("total", (len(cell), weights.shape[1]), weights.dtype)
-                        np.take(so_far, np.searchsorted(at, places), axis=0, out=total, mode="clip")
-                        self._add_cell(cell, weights, total, true, sums, (t, area, sets), space)
+                        ends = np.flatnonzero(self.ends[cell])
+                        total = space.lend("total", (len(ends), weights.shape[1]), weights.dtype)
+                        np.take(so_far, np.searchsorted(at, places[ends]), axis=0, out=total, mode="clip")
+                        self._add_cell(cell, ends, weights, total, true, sums, (t, area, sets), space)
 
     def _count_found(
         self, label: int, area: int, at: Integers, weights: NDArray[np.floating]
     ) -> NDArray[np.floating]:
         """Return how many objects of a class and range are found up to each position of `at`, by set."""
-        from scipy.sparse import csr_matrix
-
         matches, start = self.hits.matches, self.found_bounds[label]
         positions = start + np.flatnonzero(matches.in_range[start : at[-1] + 1, area])
         ends = np.searchsorted(positions, at, side="right")
-        images, shape = matches.images[positions], (len(at), len(weights))
-        steps = csr_matrix((np.ones(len(images), weights.dtype), images, np.append(0, ends)), shape=shape)
-        so_far: NDArray[np.floating] = steps @ weights
-        _add_up_rows(so_far)
-        return so_far
+        return add_up(np.ones(len(positions)), matches.images[positions], ends, weights)
 
     def _add_cell(
         self,
         cell: Integers,
+        ends: Integers,
         weights: NDArray[np.floating],
         total: NDArray[np.floating],
         true: Floats,
@@ -192,27 +167,17 @@ class _ByClass:
     ) -> None:
         t, area, sets = where
         hits = self.hits
-        right = space.lend("right", total.shape, total.dtype)
-        np.take(weights, hits.images[cell], axis=0, out=right, mode="clip")
-        change = hits.change[cell]
+        images, change, hit = hits.images[cell], hits.change[cell], hits.hit[cell]
         if change.any():
-            rows = np.flatnonzero(change)
-            changes = right[rows] * change[rows, None].astype(right.dtype)
-            _add_up_rows(changes)
-            for row, begin, stop in zip(changes, rows, np.append(rows[1:], len(total))):
-                total[begin:stop] += row
-        hit = hits.hit[cell]
-        if not hit.all():
-            right[~hit] = 0
-        if area == 0:
-            ranks = hits.matches.ranks[hits.places[cell]]
-            for row, most in enumerate(FEWER):
-                sums.recall_of_fewer[row, sets] -= right[ranks >= most].sum(axis=0, dtype=np.float64) / true
-        _add_up_rows(right)
+            total += add_up(change, images, ends + 1, weights)
+        right = add_up(hit, images, ends + 1, weights)
         reached = right[-1] / true
         sums.recall[area, sets] += reached
         if area == 0:
-            sums.recall_of_fewer[:, sets] += reached
+            ranks = hits.matches.ranks[hits.places[cell]]
+            for row, most in enumerate(FEWER):
+                beyond = weights[images[hit & (ranks >= most)]].sum(axis=0, dtype=np.float64)
+                sums.recall_of_fewer[row, sets] += reached - beyond / true
         np.maximum(total, np.finfo(np.float32).tiny, out=total)  # where it is 0, so is `right`
         precision = space.lend("precision", total.shape, np.float64)
         np.divide(right, total, out=precision, dtype=np.float64)
