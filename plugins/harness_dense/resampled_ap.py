@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness_dense.detections import Detections
-from harness_dense.matching import AREAS, RECALLS, THRESHOLDS, match_objects
+from harness_dense.matching import AREAS, RECALLS, THRESHOLDS
 from harness_dense.overlaps import Shape
 from harness_dense.precision_recall import FEWER, Hits, list_hits
 from harness_dense.weighted_curves import BLOCK, add_up, check_weights, narrow_weights
@@ -38,8 +38,7 @@ def resample_curves(detections: Detections, shape: Shape, weights: NDArray[np.ge
         for start in range(0, columns.shape[1], step):
             block = slice(start, start + step)
             by_class.add(label, np.ascontiguousarray(columns[:, block]), sums, block, space)
-    counted = match_objects(detections, shape).counted.any(axis=0)
-    return sums.summarise([bool(any_of_area) for any_of_area in counted])
+    return sums.summarise(hits.counted.sum(axis=1) > 0)
 
 
 class _Space:
@@ -71,7 +70,7 @@ class _Sums:
         shapes = ((len(THRESHOLDS), areas, sets), (areas, sets), (len(FEWER), sets), (areas, sets))
         return cls(*(np.zeros(shape) for shape in shapes))
 
-    def summarise(self, known: list[bool]) -> dict[str, Floats]:
+    def summarise(self, known: NDArray[np.bool_]) -> dict[str, Floats]:
         classes = np.where(self.classes > 0, self.classes, np.nan)
         ap, recall = self.ap / classes, self.recall / classes / len(THRESHOLDS)
         numbers = {"AP": ap[:, 0].mean(axis=0), "AP50": ap[0, 0], "AP75": ap[THRESHOLDS == 0.75, 0][0]}

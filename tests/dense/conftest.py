@@ -9,23 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from harness import Boxes
 from harness_dense.detections import Detections
 from harness_dense.gathering import FoundArrays, gather_detections
 from harness_dense.mask_codes import encode_masks, fill_boxes
 
-from harness import Boxes
-
 SIDE = 42
-NUMBERS = (
-    ["AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"]
-    + ["AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large"]
-)  # fmt: skip
+SIZES = ("small", "medium", "large")
+NUMBERS = ("AP", "AP50", "AP75", *(f"AP_{size}" for size in SIZES), "AR1", "AR10", "AR100")
+NUMBERS += tuple(f"AR_{size}" for size in SIZES)
 
 Box = tuple[float, float, float, float]
 Item = tuple[Any, ...]
 
 
-def draw_set(seed: int, images: int = 8, most: int = 6, classes: int = 3, distinct: bool = False) -> Detections:
+def draw_set(
+    seed: int, images: int = 8, most: int = 6, classes: int = 3, distinct: bool = False
+) -> Detections:
     """Boxes of whole pixels with masks, many of them close to true ones; crowds, ignored ones, empty images.
 
     Scores have one decimal, so that many are equal, unless they are `distinct`.
@@ -91,20 +92,29 @@ def referee(evidence: Detections, shape: str = "boxes") -> dict[str, float]:
     for row, image in enumerate(evidence.true_images.tolist()):
         area = 1e11 if evidence.true_ignored[row] else float(evidence.true_areas[row])
         one = {"id": row + 1, "image_id": image + 1, "category_id": 7 * int(evidence.true_labels[row]) + 3}
-        one |= {"bbox": corner(evidence.true_boxes[row]), "area": area, "iscrowd": int(evidence.true_crowd[row])}
+        one |= {
+            "bbox": corner(evidence.true_boxes[row]),
+            "area": area,
+            "iscrowd": int(evidence.true_crowd[row]),
+        }
         there.append(one | (outline(image, evidence.true_masks[row]) if evidence.true_masks else {}))
     for row, image in enumerate(evidence.images.tolist()):
         one = {"image_id": image + 1, "category_id": 7 * int(evidence.labels[row]) + 3}
         one |= {"score": float(evidence.scores[row])}
         with_masks = shape == "masks" and evidence.masks is not None
-        found.append(one | (outline(image, evidence.masks[row]) if with_masks else {"bbox": corner(evidence.boxes[row])}))
+        found.append(
+            one
+            | (outline(image, evidence.masks[row]) if with_masks else {"bbox": corner(evidence.boxes[row])})
+        )
     with contextlib.redirect_stdout(io.StringIO()):
         truth, said = COCO(), COCO()
         truth.dataset = {"images": images, "categories": categories, "annotations": there}
         truth.createIndex()
         said.dataset = {"images": images, "categories": categories, "annotations": []}
         said.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(found) if found else said, {"boxes": "bbox", "masks": "segm"}[shape])
+        evaluation = COCOeval(
+            truth, truth.loadRes(found) if found else said, {"boxes": "bbox", "masks": "segm"}[shape]
+        )
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -123,7 +133,9 @@ def by_hand(
         true_labels = np.array([one[1] if len(one) > 1 else 0 for one in there], int)
         truths.append(Boxes(boxes, true_labels, crowd=np.array([one[0] in crowd for one in there], bool)))
     ids = [f"{n}" for n in range(len(images))]
-    return gather_detections(ids, [f"c{n}" for n in range(classes)], [[1000, 1000]] * len(images), found, truths)
+    return gather_detections(
+        ids, [f"c{n}" for n in range(classes)], [[1000, 1000]] * len(images), found, truths
+    )
 
 
 @pytest.fixture(name="draw_set", scope="session")

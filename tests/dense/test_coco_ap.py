@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness_dense.coco_ap import CocoAP, list_class_ap
-from harness_dense.detections import Detections
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import DataError, OptionError
+from harness_dense.coco_ap import CocoAP, list_class_ap
+from harness_dense.detections import Detections
 
 A, B, C = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (400.0, 0.0, 500.0, 100.0)
 NOWHERE = (700.0, 700.0, 800.0, 800.0)
@@ -56,7 +56,10 @@ def test_crowds_take_any_number_and_count_neither_way(by_hand: Make) -> None:
 def test_a_hundred_objects_per_image_and_class(by_hand: Make) -> None:
     """Two hundred objects of two classes all count."""
     boxes = [(5.0 * n, 0.0, 5.0 * n + 4, 50.0) for n in range(200)]
-    image = ([(box, 0.9, n % 2) for n, box in enumerate(boxes)], [(box, n % 2) for n, box in enumerate(boxes)])
+    image = (
+        [(box, 0.9, n % 2) for n, box in enumerate(boxes)],
+        [(box, n % 2) for n, box in enumerate(boxes)],
+    )
     assert CocoAP()(by_hand(image, classes=2))["AR100"] == 1.0
 
 
@@ -117,7 +120,9 @@ def test_ap_of_classes(by_hand: Make) -> None:
     assert list_class_ap(evidence) == pytest.approx({"c0": 1, "c1": 0}, abs=1e-12)
 
 
-@pytest.mark.parametrize("weights", [np.ones((2, 3)), np.full((1, 8), -1.0), np.full((1, 8), np.nan), np.ones(8)])
+@pytest.mark.parametrize(
+    "weights", [np.ones((2, 3)), np.full((1, 8), -1.0), np.full((1, 8), np.nan), np.ones(8)]
+)
 def test_weights_that_make_no_sense(weights: Any, draw_set: Make) -> None:
     with pytest.raises(DataError, match="weights"):
         CocoAP().resampled(draw_set(1), weights)
