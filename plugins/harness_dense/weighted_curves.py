@@ -45,7 +45,11 @@ def add_up(
 
     shape = (len(ends), len(weights))
     steps = csr_matrix((values.astype(weights.dtype), images, np.append(0, ends)), shape=shape)
-    rows: NDArray[np.floating] = steps @ weights
+    return add_up_rows(steps @ weights)
+
+
+def add_up_rows(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the rows, each of which is made the sum of those up to it."""
     for above, row in pairwise(rows):
         np.add(above, row, out=row)
     return rows

@@ -110,6 +110,17 @@ def test_blocks_of_sets_change_nothing(draw_set: Make, monkeypatch: pytest.Monke
         np.testing.assert_array_equal(values, whole[name])
 
 
+def test_without_sizes_the_others_are_the_same(draw_set: Make) -> None:
+    evidence, weights = draw_set(3), np.random.default_rng(0).integers(0, 3, (5, 8))
+    whole, some = CocoAP()(evidence), CocoAP(sizes=False)(evidence)
+    assert list(some) == ["AP", "AP50", "AP75", "AR1", "AR10", "AR100"]
+    assert some.items() <= whole.items()
+    values = CocoAP(sizes=False).resampled(evidence, weights)
+    assert values.keys() == some.keys()
+    for name, numbers in values.items():
+        np.testing.assert_array_equal(numbers, CocoAP().resampled(evidence, weights)[name])
+
+
 def test_order_of_images_does_not_matter(draw_set: Make) -> None:
     evidence = draw_set(5)  # with equal scores
     assert CocoAP()(evidence) == CocoAP()(evidence.shuffled(1))
