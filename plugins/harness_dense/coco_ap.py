@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from harness import DataError, OptionError
 from harness_dense.detections import Detections
 from harness_dense.matching import AREAS, THRESHOLDS
-from harness_dense.overlaps import Shape, check_shape
-from harness_dense.precision_recall import FEWER, Curves, measure_curves
+from harness_dense.overlaps import Shape, check_masks
+from harness_dense.precision_recall import FEWER, PrecisionCurves, measure_curves
 
 SIZES = tuple(AREAS)[1:]
 
@@ -53,7 +53,7 @@ class CocoAP:
     def __call__(self, detections: Detections) -> dict[str, float]:
         """Return the numbers by name. Raises DataError if there is no object, or masks are missing."""
         self._check(detections)
-        numbers = summarise(measure_curves(detections, self.iou))
+        numbers = average_curves(measure_curves(detections, self.iou))
         return {name: value for name, value in numbers.items() if self.sizes or "_" not in name}
 
     def resampled(self, detections: Detections, weights: ArrayLike) -> dict[str, NDArray[np.float64]]:
@@ -67,12 +67,12 @@ class CocoAP:
         return resample_curves(detections, self.iou, np.asarray(weights), self.sizes)
 
     def _check(self, detections: Detections) -> None:
-        check_shape(detections, self.iou, "coco-ap")
+        check_masks(detections, self.iou, "coco-ap")
         if not len(detections.true_labels):
             raise DataError("coco-ap: the images have no object, so it is not defined")
 
 
-def summarise(curves: Curves) -> dict[str, float]:
+def average_curves(curves: PrecisionCurves) -> dict[str, float]:
     """Return COCO's numbers from curves, as pycocotools averages them."""
     precision = curves.precision.transpose(0, 3, 2, 1)  # T×101×C×A
     means = {

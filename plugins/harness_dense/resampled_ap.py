@@ -18,7 +18,13 @@ from harness_dense.detections import Detections
 from harness_dense.matching import AREAS, RECALLS, THRESHOLDS
 from harness_dense.overlaps import Shape
 from harness_dense.precision_recall import FEWER, Hits, list_hits
-from harness_dense.weighted_curves import BLOCK, add_up_rows, check_weights, narrow_weights
+from harness_dense.weighted_curves import (
+    BLOCK,
+    add_up_rows,
+    check_weights,
+    narrow_weights,
+    snap_to_hundredths,
+)
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -35,7 +41,7 @@ def resample_curves(
     columns = narrow_weights(check_weights(detections, weights), np.diff(detections.offsets))
     sums = _Sums.start(columns.shape[1])
     hits, space = list_hits(detections, shape), _Space()
-    for one in _list_classes(hits, detections, columns.dtype, len(AREAS) if sizes else 1):
+    for one in _sort_by_class(hits, detections, columns.dtype, len(AREAS) if sizes else 1):
         step = max(BLOCK // (one.longest + 1), 16)
         for start in range(0, columns.shape[1], step):
             sets = slice(start, start + step)
@@ -137,7 +143,7 @@ class _Class:
             )
 
 
-def _list_classes(hits: Hits, detections: Detections, dtype: np.dtype[Any], ranges: int) -> Iterator[_Class]:
+def _sort_by_class(hits: Hits, detections: Detections, dtype: np.dtype[Any], ranges: int) -> Iterator[_Class]:
     """Yield the classes that have an object that counts, with the first so many ranges of area."""
     matches, classes, images = hits.matches, len(detections.class_names), len(detections)
     kinds = len(THRESHOLDS) * len(AREAS)
@@ -210,6 +216,8 @@ def _average_precision(
         np.maximum(below, row, out=row)
     recall = space.lend("recall", total.shape, np.float64)
     np.divide(right, true, out=recall)
+    if right.dtype == np.float64:  # weights that are no integers
+        recall[:] = snap_to_hundredths(recall)
     passed = _count_passed(recall, space)
     gained = np.subtract(passed[1:], passed[:-1], out=recall[1:])
     return np.asarray(np.einsum("ij,ij->j", gained, precision[1:]) + passed[0] * precision[0]) / len(RECALLS)

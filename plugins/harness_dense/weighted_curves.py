@@ -70,11 +70,11 @@ def measure_average_precision(
     step = max(BLOCK // (int(hit.sum()) + 1), 1)
     parts = [weights[:, start : start + step] for start in range(0, weights.shape[1], step)]
     return np.concatenate(
-        [_measure(hit, images, true_images, np.ascontiguousarray(p), points) for p in parts]
+        [_average_block(hit, images, true_images, np.ascontiguousarray(p), points) for p in parts]
     )
 
 
-def _measure(
+def _average_block(
     hit: NDArray[np.bool_], images: Integers, true_images: Integers, weights: Floats, points: Points
 ) -> Floats:
     true = weights[true_images].sum(axis=0)
@@ -90,6 +90,12 @@ def _measure(
         gained, count = np.diff(recall, axis=0, prepend=0.0), 1
     else:
         grid = np.arange(11) / 10 if points == 11 else np.linspace(0.0, 1.0, 101)
-        passed = np.searchsorted(grid, recall, side="right")
+        passed = np.searchsorted(grid, snap_to_hundredths(recall), side="right")
         gained, count = np.diff(passed, axis=0, prepend=0), points
     return np.where(true > 0, (best * gained).sum(axis=0) / count, np.nan)
+
+
+def snap_to_hundredths(recall: Floats) -> Floats:
+    """Return recalls, those that only rounding of weights that are no integers keeps from a hundredth set to it."""
+    hundredths = np.rint(recall * 100)
+    return np.where(np.abs(recall * 100 - hundredths) < 1e-9, hundredths / 100, recall)
