@@ -64,7 +64,7 @@ class CocoAP:
         from harness_dense.resampled_ap import resample_curves
 
         self._check(detections)
-        return resample_curves(detections, self.iou, np.asarray(weights), self.sizes)
+        return resample_curves(detections, self.iou, weights, self.sizes)
 
     def _check(self, detections: Detections) -> None:
         check_masks(detections, self.iou, "coco-ap")

@@ -48,7 +48,7 @@ class DetectionCalibration:
 
     def resampled(self, detections: Detections, weights: ArrayLike) -> Floats:
         """Return the error on R sets in which image n counts `weights[r, n]` times; NaN if nothing is found."""
-        columns = check_weights(detections, np.asarray(weights))
+        columns = check_weights(detections, weights)
         bins = sum_by_score(detections, self.bins, self.iou)
         found, scores, right = (columns.T @ part for part in bins)
         total = found.sum(axis=1)

@@ -69,7 +69,7 @@ class TideErrors:
     def resampled(self, detections: Detections, weights: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return ΔAP on R sets in which image n counts `weights[r, n]` times; NaN if no object does."""
         check_masks(detections, self.iou, "tide-errors")
-        columns = check_weights(detections, np.asarray(weights))
+        columns = check_weights(detections, weights)
         errors = find_errors(detections, self.iou)
         matches = match_objects(detections, self.iou)
         sums = np.zeros((len(PARTS), columns.shape[1]))
@@ -181,7 +181,7 @@ def _measure_fixed(
     detections: Detections,
     label: int,
     part: str | None,
-    weights: NDArray[np.float64],
+    weights: NDArray[np.floating],
 ) -> NDArray[np.float64]:
     """Return the AP at IoU .5 of a class, for each set, with the errors of one part fixed (None: with all)."""
     kinds, labels = errors.kinds, matches.labels
