@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness import DataError, OptionError
+from harness_dense.area_ranges import check_bounds, with_bounds
 from harness_dense.detections import Detections
 from harness_dense.matching import AREAS, THRESHOLDS
 from harness_dense.overlaps import Shape, check_shape
@@ -27,6 +28,8 @@ class CocoAP:
 
     Args:
         iou: overlap of "boxes" or of "masks".
+        areas: pixels up to which objects are small and medium, for images of another size than COCO's; by default
+            1024 and 9216.
     """
 
     higher_is_better = True
@@ -43,15 +46,16 @@ class CocoAP:
         **{f"AR_{size}": f"Recall of {size} objects" for size in SIZES},
     }
 
-    def __init__(self, iou: Shape = "boxes") -> None:
+    def __init__(self, iou: Shape = "boxes", areas: list[float] | None = None) -> None:
         if iou not in get_args(Shape):
             raise OptionError(f"coco-ap: iou must be 'boxes' or 'masks', got {iou!r}")
         self.iou: Shape = iou
+        self.areas = check_bounds("coco-ap", areas)
 
     def __call__(self, detections: Detections) -> dict[str, float]:
         """Return the numbers by name. Raises DataError if there is no object, or masks are missing."""
         self._check(detections)
-        return summarise(measure_curves(detections, self.iou))
+        return summarise(measure_curves(with_bounds(detections, self.areas), self.iou))
 
     def resampled(self, detections: Detections, weights: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return the numbers on R sets in which image n counts `weights[r, n]` times; NaN where one is not defined.
@@ -61,7 +65,7 @@ class CocoAP:
         from harness_dense.resampled_ap import resample_curves
 
         self._check(detections)
-        return resample_curves(detections, self.iou, np.asarray(weights))
+        return resample_curves(with_bounds(detections, self.areas), self.iou, np.asarray(weights))
 
     def _check(self, detections: Detections) -> None:
         check_shape(detections, self.iou, "coco-ap")
