@@ -85,14 +85,14 @@ class SmallFasterRCNN(SmallDetector):
             rpn_pre_nms_top_n_test=4 * self.proposals,
             rpn_post_nms_top_n_train=self.proposals,
             rpn_post_nms_top_n_test=self.proposals,
-            rpn_batch_size_per_image=64,
+            rpn_batch_size_per_image=32,
             box_roi_pool=RegionLayer(self.roi, 7, self.stride),
             box_head=ConvolutionalHead(channels, 7, hidden),
             box_predictor=FastRCNNPredictor(hidden, outputs),
             box_score_thresh=self.score_threshold,
             box_nms_thresh=self.nms,
             box_detections_per_img=PREDICTED,
-            box_batch_size_per_image=32,
+            box_batch_size_per_image=16,
             **more,
         )
         return network

@@ -67,7 +67,7 @@ class SmallDetector(CalledLikeTorchvision):
         self._device = device
         module = build_seeded(lambda: self.build(count_outputs(self.class_names)), self._where)
         if self.checkpoint is None:
-            self.remarks = ("random weights: it has learned nothing",)
+            self.remarks = ()
         else:
             state = read_weights(self._where, self.checkpoint, module)
             load_weights(self._where, self.checkpoint, module, state)

@@ -151,7 +151,7 @@ class TorchvisionDetector(CalledLikeTorchvision):
         elif self._trained:
             self._load_named(entries, module)
         else:
-            self.remarks = ["random weights: it has learned nothing"]
+            self.remarks = ["its weights are random until it is trained"]
         self.class_names: Sequence[str] = classes
         self._outputs = None
         if not self._given_names:

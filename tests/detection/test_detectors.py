@@ -176,7 +176,7 @@ def test_torchvision_outputs_are_the_classes_of_coco(lite: TorchvisionDetector) 
     assert lite.class_names[11] == "stop sign"
     assert lite._outputs is not None
     assert (lite._outputs[1], lite._outputs[13], lite._outputs[12], lite._outputs[0]) == (0, 11, -1, -1)
-    assert lite.remarks == ["random weights: it has learned nothing"]
+    assert lite.remarks == ["its weights are random until it is trained"]
     (found,) = lite.detect([torch.rand(3, 60, 90)])
     assert len(found)
     with torch.inference_mode():
