@@ -28,6 +28,7 @@ class CocoAP:
 
     Args:
         iou: overlap of "boxes" or of "masks".
+        sizes: whether numbers by size of the objects are among them; resampling takes half the time without.
         areas: pixels up to which objects are small and medium, for images of another size than COCO's; by default
             1024 and 9216.
     """
@@ -46,16 +47,18 @@ class CocoAP:
         **{f"AR_{size}": f"Recall of {size} objects" for size in SIZES},
     }
 
-    def __init__(self, iou: Shape = "boxes", areas: list[float] | None = None) -> None:
+    def __init__(self, iou: Shape = "boxes", sizes: bool = True, areas: list[float] | None = None) -> None:
         if iou not in get_args(Shape):
             raise OptionError(f"coco-ap: iou must be 'boxes' or 'masks', got {iou!r}")
         self.iou: Shape = iou
+        self.sizes = sizes
         self.areas = check_bounds("coco-ap", areas)
 
     def __call__(self, detections: Detections) -> dict[str, float]:
         """Return the numbers by name. Raises DataError if there is no object, or masks are missing."""
         self._check(detections)
-        return summarise(measure_curves(with_bounds(detections, self.areas), self.iou))
+        numbers = summarise(measure_curves(with_bounds(detections, self.areas), self.iou))
+        return {name: value for name, value in numbers.items() if self.sizes or "_" not in name}
 
     def resampled(self, detections: Detections, weights: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return the numbers on R sets in which image n counts `weights[r, n]` times; NaN where one is not defined.
@@ -65,7 +68,8 @@ class CocoAP:
         from harness_dense.resampled_ap import resample_curves
 
         self._check(detections)
-        return resample_curves(with_bounds(detections, self.areas), self.iou, np.asarray(weights))
+        evidence = with_bounds(detections, self.areas)
+        return resample_curves(evidence, self.iou, np.asarray(weights), self.sizes)
 
     def _check(self, detections: Detections) -> None:
         check_shape(detections, self.iou, "coco-ap")
@@ -87,3 +91,11 @@ def summarise(curves: Curves) -> dict[str, float]:
     }
     known = {name: values[values > -1] for name, values in means.items()}
     return {name: float(np.mean(values)) for name, values in known.items() if len(values)}
+
+
+def list_class_ap(detections: Detections, shape: Shape = "boxes") -> dict[str, float]:
+    """Return the AP of each class that has an object that counts."""
+    precision = measure_curves(detections, shape).precision[:, 0]
+    means = precision.mean(axis=(0, 2))
+    known = precision.min(axis=(0, 2)) > -1
+    return {name: float(means[c]) for c, name in enumerate(detections.class_names) if known[c]}
