@@ -23,7 +23,7 @@ class Detection:
         score_threshold: objects with a lower score are left out, beside those that the model itself leaves out.
         max_detections: objects that count per image, those with the highest scores.
         batch: images that the model sees at once; it changes no number but the images per second.
-        timed: images whose time is taken one by one; 0 for none.
+        timed: how many images, the first ones, are also seen one by one for their times; 0 for none.
         shown_score: least score of the hits and false alarms in pictures and samples.
         pictures: how many images are kept, with what was found in them.
         aliases: names of classes that the model calls otherwise, "data set's name=model's name".

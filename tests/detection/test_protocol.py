@@ -50,6 +50,12 @@ def test_a_frozen_model_sees_the_images_once(run: Run) -> None:
     assert again.notes["score_threshold"] == 0.95
 
 
+def test_each_image_is_timed_once(run: Run) -> None:
+    record, _ = run(protocol={"batch": 4, "timed": 6})
+    assert Bright.calls == [1] * 3 + [1] * 4 + [4] + [1] * 2 + [4, 1]
+    assert record.notes["images_timed"] == 6
+
+
 def test_false_alarms_are_counted_from_the_shown_score_on(run: Run) -> None:
     models = [{"plugin": "bright", "alarms": 2}]
     record, store = run(models=models, protocol={"shown_score": 0.3})
