@@ -15,9 +15,9 @@ from harness_dense.detections import Detections
 from harness_dense.gathering import FoundArrays, gather_detections
 from harness_detection.detector_fitting import Fitted, fit_detector
 from harness_detection.finding import FoundInSplit, find_in_split, unpack_found
-from harness_detection.hit_counts import FALSE_ALARM, HIT, Hits, count_hits, sum_by_image
-from harness_detection.model_classes import match_classes
-from harness_detection.pictures import draw_pictures
+from harness_detection.hit_counts import FALSE_ALARM, HIT, ImageHits, count_hits, sum_by_image
+from harness_detection.model_classes import match_detector_classes
+from harness_detection.pictures import draw_detections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness import Split
-    from harness_detection.protocol import Detection
+    from harness_detection.detection_options import DetectionOptions
 
 CURVE_POINTS = 200
 """Points of a kept training curve, about."""
@@ -35,7 +35,7 @@ CURVE_POINTS = 200
 class DetectionCell:
     """A cell being run."""
 
-    options: Detection
+    options: DetectionOptions
     job: Job
 
     def result(self) -> Result:
@@ -72,7 +72,7 @@ class DetectionCell:
             samples=self.list_samples(evidence, hits),
             curves=_thin_losses(fitted) | measure_precision_curves(evidence),
             cost=cost,
-            images=draw_pictures(split, evidence, hits, options.pictures),
+            images=draw_detections(split, evidence, hits, options.pictures),
             notes=notes | note_classes(evidence),
             evidence={"": evidence},
             resamples=measure_resamples(job, evidence),
@@ -85,7 +85,7 @@ class DetectionCell:
         label = job.cell.dataset.label
         if not names:
             raise DataError(f"{label}: its classes have no names, by which detectors are matched to them")
-        matched = match_classes(model.class_names, names, options.aliases, label)
+        matched = match_detector_classes(model.class_names, names, options.aliases, label)
         model_label = job.cell.model.label if job.cell.model else "the model"
         for text in matched.remarks:
             job.remark(f"{model_label} on {label}: {text}")
@@ -111,7 +111,7 @@ class DetectionCell:
         }
         return evidence, notes
 
-    def list_samples(self, evidence: Detections, hits: Hits) -> dict[str, Any]:
+    def list_samples(self, evidence: Detections, hits: ImageHits) -> dict[str, Any]:
         """Return a row per image: how many objects were hit, missed, and found where none is."""
         columns: dict[str, Any] = {
             "id": list(evidence.ids),

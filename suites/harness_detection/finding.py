@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from harness import decode
 from harness.inference.batches import autocast
-from harness.inference.images import Staged
 from harness.learning.draws import plan_in_order
 from harness.learning.pipeline import Pipeline
 from harness_dense.gathering import FoundArrays, to_arrays
@@ -102,7 +102,11 @@ def unpack_found(tree: Mapping[str, Any]) -> FoundInSplit:
 
 
 def _iterate_batches(job: Job, model: Any, split: Split, size: int) -> Iterator[list[torch.Tensor]]:
-    pipeline = Pipeline(split, Staged(model.prepare), device=job.device, workers=job.workers, collate=list)
+    def prepare(image: Any) -> torch.Tensor:
+        prepared: torch.Tensor = model.prepare(decode(image))
+        return prepared
+
+    pipeline = Pipeline(split, prepare, device=job.device, workers=job.workers, collate=list)
     with closing(pipeline.batches(plan_in_order(len(split), size))) as batches:
         for batch in batches:
             yield batch.data

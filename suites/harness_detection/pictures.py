@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.inference.images import decode
+from harness import decode
 from harness_dense.detections import Detections
 from harness_dense.mask_codes import write_codes
-from harness_detection.hit_counts import FALSE_ALARM, HIT, Hits
+from harness_detection.hit_counts import FALSE_ALARM, HIT, ImageHits
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,8 +28,8 @@ SHADE = 0.4
 """Share of the colour in the pixels of a mask."""
 
 
-def draw_pictures(
-    split: Split, detections: Detections, hits: Hits, count: int
+def draw_detections(
+    split: Split, detections: Detections, hits: ImageHits, count: int
 ) -> dict[str, NDArray[np.uint8]]:
     """Return pictures of the first images of the split by name: hits green, misses blue, false alarms vermilion.
 
@@ -44,7 +44,7 @@ def draw_pictures(
     return pictures
 
 
-def _draw(image: Image.Image, detections: Detections, hits: Hits, n: int) -> NDArray[np.uint8]:
+def _draw(image: Image.Image, detections: Detections, hits: ImageHits, n: int) -> NDArray[np.uint8]:
     from PIL import Image as Images
     from PIL import ImageDraw
 
@@ -76,7 +76,8 @@ def _draw(image: Image.Image, detections: Detections, hits: Hits, n: int) -> NDA
             )
             if kind != "missed":
                 name = detections.class_names[detections.labels[row]]
-                pen.text((left + 4, top + 2), f"{name} {detections.scores[row]:.2f}", fill=COLOURS[kind])
+                place, text = (left + 4, top + 2), f"{name} {detections.scores[row]:.2f}"
+                pen.text(place, text, fill=COLOURS[kind], stroke_width=2, stroke_fill="white")
     return np.array(large)
 
 
