@@ -299,7 +299,7 @@ def _to_text(value: Any) -> str:
 
 def _column_format(data: pd.DataFrame, name: str, spec: TableSpec) -> dict[str, Any]:
     if f"metric.{name}" not in data.columns and f"cost.{name}" in data.columns:
-        better = None if name == "parameters" else name == "samples_per_second"
+        better = None if name == "parameters" else name.endswith("_per_second")
         return {"kind": "cost", "percent": False, "decimals": 3, "higher_is_better": better}
     unit = _first_present(data, f"unit.{name}")
     percent = spec.percent and unit == "fraction"
