@@ -12,26 +12,30 @@ def find_first(scores: BlockScores, k: int) -> tuple[torch.Tensor, torch.Tensor]
     first = FirstCandidates(scores, k)
     for block in scores.iterate():
         first.add(block)
-    return first.scores, first.ids
+    return first.finish()
 
 
 class FirstCandidates:
-    """The first `k` candidates of N queries: `scores` N×k float64 and `ids` N×k; −∞ and −1 before there are k.
+    """The first `k` candidates of N queries, by score, then by number.
 
-    Order: by score, then by number. Blocks must come by increasing numbers of candidates.
+    Blocks come by increasing numbers of candidates. Those that may be among the first are noted, and scored in float64
+    when many are noted or all have come: by then most have fallen behind.
     """
 
     def __init__(self, scores: BlockScores, k: int) -> None:
         self.source, self.k = scores, k
-        count, self.size = scores.shape
-        self.scores = torch.full((count, k), -torch.inf, dtype=torch.float64, device=scores.device)
-        self.ids = torch.full((count, k), -1, device=scores.device)
+        count, _ = scores.shape
+        self._scores = torch.full((count, k), -torch.inf, dtype=torch.float64, device=scores.device)
+        self._ids = torch.full((count, k), -1, device=scores.device)
+        self._floors = self._scores.clone()
+        """What the first k of a query score at least, in any order."""
+        self._noted: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def add(self, block: ScoreBlock) -> None:
         """Add the candidates of a block that are among the first k so far."""
         tolerance = self.source.tolerance[block.rows]
-        # what is below the last of the first k by more than both errors can't be among them
-        least = self.scores[block.rows, -1] - tolerance - block.error
+        # a candidate is behind if it is below the last of the first k by more than its error
+        least = self._floors[block.rows, -1] - tolerance - block.error
         if torch.isinf(least).any() and block.scores.shape[1] >= self.k:
             kth = block.scores.topk(self.k, dim=1).values[:, -1].double()
             least = torch.maximum(least, kth - tolerance - 2 * block.error)
@@ -45,8 +49,29 @@ class FirstCandidates:
             self._add_rows(block, crowded.nonzero()[:, 0], tolerance)
             kept = ~crowded[rows]
             rows, columns = rows[kept], columns[kept]
+        values = block.scores[rows, columns].double()
+        self._raise_floors(rows + block.rows.start, values - block.error[rows])
+        self._noted.append((rows + block.rows.start, columns + block.columns.start, values))
+        if sum(len(noted) for noted, _, _ in self._noted) * 64 > self.source.memory:
+            self._score_noted()
+
+    def finish(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the scores N×k float64 and the numbers N×k of the first k."""
+        self._score_noted()
+        return self._scores, self._ids
+
+    def _score_noted(self) -> None:
+        """Score what is noted, unless it has fallen behind, and merge it."""
+        rows, columns, values = (torch.cat(parts) for parts in zip(*self._noted))
+        self._noted = [(rows[:0], columns[:0], values[:0])]
+        count = slice(0, len(self._floors))
+        least = self._floors[:, -1] - self.source.tolerance - self.source.bound_error(count)
+        kept = (values >= least[rows]).nonzero()[:, 0]
+        kept = kept[rows[kept].argsort(stable=True)]
+        rows, columns = rows[kept], columns[kept]
         if len(rows):
-            self._merge(block, rows, columns, self.source.score_pairs(block, rows, columns))
+            exact = values[kept] if self.source.exact else self.source.multiply_pairs(rows, columns)
+            self._merge(rows, columns, exact)
 
     def _add_rows(self, block: ScoreBlock, rows: torch.Tensor, tolerance: torch.Tensor) -> None:
         """Add a block's candidates for some of its queries, n."""
@@ -58,22 +83,36 @@ class FirstCandidates:
         # of those that share the last place, the lowest numbers
         equal &= equal.cumsum(1) <= (kept - above.sum(1))[:, None]
         at, columns = (above | equal).nonzero(as_tuple=True)
-        self._merge(block, rows[at], columns, exact[at, columns])
+        exact_values = exact[at, columns]
+        rows, columns = rows[at] + block.rows.start, columns + block.columns.start
+        self._raise_floors(rows, exact_values)
+        self._merge(rows, columns, exact_values)
 
-    def _merge(
-        self, block: ScoreBlock, rows: torch.Tensor, columns: torch.Tensor, exact: torch.Tensor
-    ) -> None:
-        """Merge scored pairs of a block, by increasing rows, into the first k of their queries."""
-        rows, columns = rows + block.rows.start, columns + block.columns.start
-        busy, at, counts = torch.unique_consecutive(rows, return_inverse=True, return_counts=True)
-        place = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[at]
-        width = self.k + int(counts.max())
-        scores = self.scores.new_full((len(busy), width), -torch.inf)
-        ids = self.ids.new_full((len(busy), width), -1)
-        scores[:, : self.k], ids[:, : self.k] = self.scores[busy], self.ids[busy]
+    def _raise_floors(self, rows: torch.Tensor, values: torch.Tensor) -> None:
+        """Raise the floors by new candidates, by increasing rows, that score at least these values."""
+        if len(rows):
+            busy, at, place, width = _place_by_row(rows)
+            floors = self._floors.new_full((len(busy), self.k + width), -torch.inf)
+            floors[:, : self.k] = self._floors[busy]
+            floors[at, self.k + place] = values
+            self._floors[busy] = floors.topk(self.k, dim=1).values
+
+    def _merge(self, rows: torch.Tensor, columns: torch.Tensor, exact: torch.Tensor) -> None:
+        """Merge scored pairs, by increasing rows, into the first k of their queries."""
+        busy, at, place, width = _place_by_row(rows)
+        scores = self._scores.new_full((len(busy), self.k + width), -torch.inf)
+        ids = self._ids.new_full(scores.shape, -1)
+        scores[:, : self.k], ids[:, : self.k] = self._scores[busy], self._ids[busy]
         scores[at, self.k + place], ids[at, self.k + place] = exact, columns
         scores, ids = order_by_score(scores, ids, self.source.tolerance[busy])
-        self.scores[busy], self.ids[busy] = scores[:, : self.k], ids[:, : self.k]
+        self._scores[busy], self._ids[busy] = scores[:, : self.k], ids[:, : self.k]
+
+
+def _place_by_row(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+    """Return the distinct rows, each entry's place among them and within its row, and the most of one row."""
+    busy, at, counts = torch.unique_consecutive(rows, return_inverse=True, return_counts=True)
+    place = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[at]
+    return busy, at, place, int(counts.max())
 
 
 def order_by_score(

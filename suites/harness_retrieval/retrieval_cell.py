@@ -87,10 +87,11 @@ class RetrievalCell:
         )
 
     def warm(self) -> None:
-        """Compute what `result` will ask of the feature cache about the tested split."""
+        """Compute what `result` will ask of the feature cache."""
         embed_images(self.job, self.name, self.data.rows)
-        if not self.job.wanted():
-            embed_texts(self.job, self._word(self.data.texts))
+        embed_texts(self.job, self._word(self.data.texts))
+        if self.job.method is not None and self.job.method.needs_bank:
+            self._embed_bank()
 
     def _read(self, name: str) -> CaptionedImages:
         kind = target_kind(self.job.dataset)

@@ -137,6 +137,32 @@ def test_batches_change_nothing(search, tmp_path, batch_size, frames):
         assert a.metrics == b.metrics
 
 
+@pytest.mark.parametrize("options", [{"memory": 1}, {"engine": "faiss"}])
+def test_memory_and_engine_change_nothing(search, tmp_path, options):
+    if "engine" in options:
+        pytest.importorskip("faiss")
+    rng = np.random.default_rng(5)
+    texts = {str(n): rng.normal(size=8) for n in range(40)}
+    tables = rng.normal(size=(20, 8)), texts, [(n, [str(n), str(n + 20)]) for n in range(20)]
+    suite = {"metrics": ["recall-at-k", "mean-average-precision", "hubness-skew"]}
+    for a, b in zip(
+        search(*tables, suite=suite), search(*tables, suite=suite, store="b", **options), strict=True
+    ):
+        assert ranks(a, tmp_path) == ranks(b, tmp_path, "b")
+        assert a.metrics == b.metrics
+        assert a.id == b.id  # they decide no result
+
+
+def test_a_missing_engine_is_said_at_planning(monkeypatch):
+    from harness_retrieval import protocol
+
+    monkeypatch.setattr(protocol, "find_spec", lambda name: None)
+    assert "pip install 'vision-harness[faiss]'" in str(
+        protocol.RetrievalProtocol(engine="faiss").unavailable()
+    )
+    assert protocol.RetrievalProtocol().unavailable() is None
+
+
 def test_models_are_compared_by_query_and_clustered_by_image(search, tmp_path):
     rng = np.random.default_rng(1)
     data = [(n, [f"{n}", f"{n} too"]) for n in range(30)]
