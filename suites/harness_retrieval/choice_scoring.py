@@ -10,10 +10,12 @@ import numpy as np
 from harness import DataError, EncodesImages, EncodesTexts, Job, has
 from harness.inference.evaluate import outputs
 from harness.inference.prompts import ALIKE, describe_cut, find_cut
-from harness.inference.zeroshot import encode_prompts, similarity_of
+from harness.inference.zeroshot import similarity_of
 from harness_language.contracts import ScoresContinuations
 from harness_language.conversations import Question, Turn
+from harness_retrieval.alike_embeddings import find_alike
 from harness_retrieval.choice_options import Normalisation
+from harness_retrieval.embeddings import encode_unique
 from harness_retrieval.text_contracts import JudgesTexts
 
 if TYPE_CHECKING:
@@ -49,13 +51,7 @@ def embed_choices(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float | None]:
     """Return embeddings of a split's images and of texts, from the cache or computed, and the images per second."""
     images, rate = outputs(job, "image embeddings", split_name)
-    words = job.features(
-        "text embeddings",
-        None,
-        lambda: encode_prompts(job.model, texts).cpu().numpy(),
-        images=False,
-        texts=list(texts),
-    )
+    words = encode_unique(job, texts)
     return images, words, rate
 
 
@@ -66,14 +62,15 @@ def score_by_similarity(
 
     Similarities are cosines, or what the model declares (products are scaled to embeddings of mean length 1), in
     float64 from float32 embeddings. Captions whose embeddings differ by rounding alone (to the model they are the same
-    tokens, or were cut to the same) have the same score, with a remark. Raises DataError, naming the sample, for an
-    embedding that is not finite.
+    tokens, or were cut to the same) have the same score, with a remark; so do images. Raises DataError, naming the
+    sample, for an embedding that is not finite.
     """
     split, texts = job.splits(split_name), list_texts(choices)
     images, words, rate = embed_choices(job, split_name, texts)
     place = {text: n for n, text in enumerate(texts)}
     similarity = similarity_of(job.model)
     scale = _to_directions if similarity == "cosine" else _to_mean_length
+    images = images[find_alike(scale(images))]  # a group may ask which of two images is nearer
     seen, compared = scale(images), scale(words)
     scores, alike = [], 0
     for row, own in enumerate(choices):

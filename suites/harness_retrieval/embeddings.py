@@ -18,6 +18,7 @@ from harness.inference.evaluate import image_pipeline
 from harness.inference.prompts import find_cut
 from harness.inference.zeroshot import encode_prompts, similarity_of
 from harness.learning.pipeline import take_sample
+from harness_retrieval.alike_embeddings import find_alike
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,6 +135,18 @@ def embed_texts(job: Job, texts: Sequence[str]) -> tuple[torch.Tensor, int]:
     unique = list(dict.fromkeys(texts))
     place = {text: n for n, text in enumerate(unique)}
     at = np.array([place[text] for text in texts], np.int64)
+    encoded = encode_unique(job, unique)
+    cut = job.features(
+        "text embeddings", None, lambda: find_cut(job.model, unique), images=False, texts=unique, fact="cut"
+    )
+    found = torch.from_numpy(encoded)
+    if similarity_of(job.model) == "cosine":
+        found = F.normalize(found, dim=-1)
+    return found[torch.from_numpy(at)], int(np.asarray(cut)[at].sum())
+
+
+def encode_unique(job: Job, unique: Sequence[str]) -> NDArray[np.float32]:
+    """Return the model's own embedding of each of U different texts, U×D, from the cache or computed in the cell's precision."""
 
     def compute(start: int, stop: int, advance: Advance) -> NDArray[np.float32]:
         parts = []
@@ -147,14 +160,25 @@ def embed_texts(job: Job, texts: Sequence[str]) -> tuple[torch.Tensor, int]:
     work: InBlocks[NDArray[np.float32]] = InBlocks(
         len(unique), TEXTS_AT_ONCE, name_device(job.device), compute, advance=job.advance
     )
-    encoded = job.features("text embeddings", None, work, images=False, texts=unique)
-    cut = job.features(
-        "text embeddings", None, lambda: find_cut(job.model, unique), images=False, texts=unique, fact="cut"
-    )
-    found = torch.from_numpy(np.asarray(encoded, np.float32))
-    if similarity_of(job.model) == "cosine":
-        found = F.normalize(found, dim=-1)
-    return found[torch.from_numpy(at)], int(np.asarray(cut)[at].sum())
+    encoded = job.features("text embeddings", None, work, images=False, texts=list(unique))
+    return np.asarray(encoded, np.float32)
+
+
+def merge_alike(job: Job, embeddings: torch.Tensor, what: str, texts: Sequence[str] = ()) -> torch.Tensor:
+    """Return embeddings N×D where those that are equal up to rounding are equal, so that they tie whatever the batches.
+
+    Remarks how many are not alone. `texts`: what they are of, if equal ones are no news.
+    """
+    first = find_alike(embeddings.numpy())
+    news = first != np.arange(len(first))
+    if texts:
+        news &= np.array([texts[n] != texts[m] for n, m in enumerate(first.tolist())])
+    if count := int(news.sum()):
+        others = "one of other words" if texts else "another"
+        job.remark(
+            f"{count} of {len(first)} {what} are the same to the model as {others} before them, and tie with it"
+        )
+    return embeddings[torch.from_numpy(first)]
 
 
 def remark_zeros(job: Job, embeddings: torch.Tensor, what: str) -> None:

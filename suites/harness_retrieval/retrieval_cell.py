@@ -20,7 +20,7 @@ from harness_metrics.rankings import Rankings
 from harness_retrieval.block_scores import check_embeddings
 from harness_retrieval.captioned_images import CaptionedImages, read_captioned_images
 from harness_retrieval.contracts import RetrievalTask, Similarity
-from harness_retrieval.embeddings import embed_images, embed_texts, remark_zeros, require_both
+from harness_retrieval.embeddings import embed_images, embed_texts, merge_alike, remark_zeros, require_both
 from harness_retrieval.retrieval_options import IMAGE_TO_TEXT, TEXT_TO_IMAGE, RetrievalOptions, find_bank
 from harness_retrieval.search import rank_positives, top_k
 
@@ -119,6 +119,7 @@ class RetrievalCell:
         require_both(pixels, texts, job.cell.model.label if job.cell.model else "the model")
         remark_zeros(job, pixels, "images")
         remark_zeros(job, texts, "texts")
+        pixels, texts = merge_alike(job, pixels, "images"), merge_alike(job, texts, "texts", data.texts)
         images = Side(data.image_ids, data.image_ids, data.groups, pixels)
         words = Side(data.text_ids, data.texts, [data.groups[n] for n in data.owners.tolist()], texts)
         return (images, words, rate) if self.direction == IMAGE_TO_TEXT else (words, images, rate)

@@ -98,6 +98,21 @@ class Noisy(Constant):
         )
 
 
+class Blurred(Eyes):
+    """Embeds every image alike up to rounding, and each text in the cell's precision."""
+
+    autocast: list[bool] = []  # noqa: RUF012
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.ones(len(images), 3) + 1e-7 * torch.randn(
+            len(images), 3, generator=torch.Generator().manual_seed(len(images))
+        )
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        Blurred.autocast.append(torch.is_autocast_enabled("cpu"))
+        return torch.tensor([[1.0, len(text), ord(text[0])] for text in texts])
+
+
 class Broken(Eyes):
     """Embeds one caption as no number."""
 
@@ -160,8 +175,8 @@ class Viewer(Speaker):
 
 
 MODELS = {
-    "eyes": Eyes, "constant": Constant, "noisy": Noisy, "broken": Broken, "own": OwnScore, "lengths": Lengths, "grammar": Grammar,
-    "speaker": Speaker, "viewer": Viewer,
+    "eyes": Eyes, "constant": Constant, "noisy": Noisy, "blurred": Blurred, "broken": Broken, "own": OwnScore, "lengths": Lengths,
+    "grammar": Grammar, "speaker": Speaker, "viewer": Viewer,
 }  # fmt: skip
 
 
@@ -170,13 +185,19 @@ def run(tmp_path, monkeypatch) -> Iterator[Callable[..., Any]]:
     """A function that runs toy models on the plates and returns their records by model."""
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
 
-    def run(*models: str, protocol: dict[str, Any] | None = None, metrics=("strict-choice",), **changes: Any):
+    def run(
+        *models: str,
+        protocol: dict[str, Any] | None = None,
+        metrics=("strict-choice",),
+        run=None,
+        **changes: Any,
+    ):
         monkeypatch.setattr(Plates, "changes", changes)
         suite = {
             "name": "toy", "protocol": {"plugin": "caption-choice", **(protocol or {})}, "models": list(models),
             "datasets": ["plates"], "metrics": list(metrics), "seeds": [0],
         }  # fmt: skip
-        found = harness.run(suite, store=tmp_path / "store", device="cpu", executor="inline")
+        found = harness.run(suite, store=tmp_path / "store", device="cpu", executor="inline", **(run or {}))
         return {record.coordinates["model"]: record for record in found.records}
 
     with ExitStack() as stack:
@@ -214,6 +235,22 @@ def test_a_model_that_finds_all_captions_equal_is_right_nowhere(run, model):
     record = run(model)[model]
     assert record.metrics["strict-choice"] == 0
     assert any("12 of 12 samples have different captions" in text for text in record.remarks)
+
+
+def test_rounding_of_images_is_no_preference_either(run):
+    """A model to which all images are the same never finds the right image for a caption."""
+    pairs = [(f"{n} before", f"after {n}") for n in range(6)]
+    targets = [Answers(choices=pair, right=right) for pair in pairs for right in (0, 1)]
+    metrics = run("blurred", metrics=["group-scores"], targets=targets)["blurred"].metrics
+    assert metrics == {f"group-scores.{key}": 0 for key in ("text", "image", "group")}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_texts_are_embedded_in_the_precision_that_the_cache_keeps_them_under(run, precision):
+    """The protocol `retrieval` reads the same entries of the cache."""
+    Blurred.autocast = []
+    run("blurred", run={"precision": precision})
+    assert Blurred.autocast == [precision == "bfloat16"]
 
 
 def test_an_embedding_that_is_no_number_names_the_sample(run):
