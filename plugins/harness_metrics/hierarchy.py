@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +66,13 @@ class MistakeSeverity(TreeMetric):
 
     def __call__(self, predictions: Predictions) -> float:
         """Return the mean height in edges."""
-        heights = self._match(predictions).measure_heights()
-        wrong = predictions.predicted != predictions.targets
-        found = heights[predictions.predicted[wrong], predictions.targets[wrong]]
-        return float(found.mean()) if len(found) else 0.0
+        return float(self.resampled(predictions, np.ones((1, len(predictions))))[0])
+
+    def resampled(self, predictions: Predictions, weights: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the mean height over R sets in which sample n counts weights[r, n] times, R."""
+        heights = self._match(predictions).measure_heights()[predictions.predicted, predictions.targets]
+        wrong, w = predictions.predicted != predictions.targets, weights.astype(np.float64)
+        return np.asarray(w @ (heights * wrong) / np.maximum(w @ wrong, 1))
 
 
 class HierarchicalPrecision(TreeMetric):
@@ -89,10 +92,15 @@ class HierarchicalPrecision(TreeMetric):
 
     def __call__(self, predictions: Predictions) -> dict[str, float]:
         """Return the three as fractions."""
-        matched = self._match(predictions)
-        predicted, targets, depths = predictions.predicted, predictions.targets, matched.depths
-        shared = int(matched.count_shared()[predicted, targets].sum())
-        said, true = int(depths[predicted].sum()), int(depths[targets].sum())
+        found = self.resampled(predictions, np.ones((1, len(predictions))))
+        return {name: float(values[0]) for name, values in found.items()}
+
+    def resampled(self, predictions: Predictions, weights: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+        """Return the three over R sets in which sample n counts weights[r, n] times, R each."""
+        matched, w = self._match(predictions), weights.astype(np.float64)
+        predicted, targets = predictions.predicted, predictions.targets
+        shared = w @ matched.count_shared()[predicted, targets]
+        said, true = w @ matched.depths[predicted], w @ matched.depths[targets]
         return {"precision": shared / said, "recall": shared / true, "f": 2 * shared / (said + true)}
 
 
@@ -111,12 +119,16 @@ class AccuracyPerLevel(TreeMetric):
 
     def __call__(self, predictions: Predictions) -> Mapping[str, float]:
         """Return accuracy as a fraction by level, "1" and so on."""
-        matched = self._match(predictions)
-        return {
-            str(level): _share_equal(matched.group_at(level), predictions)
-            for level in range(1, int(matched.depths.max()) + 1)
-        }
+        found = self.resampled(predictions, np.ones((1, len(predictions))))
+        return {name: float(values[0]) for name, values in found.items()}
 
-
-def _share_equal(groups: NDArray[np.int64], predictions: Predictions) -> float:
-    return float((groups[predictions.predicted] == groups[predictions.targets]).mean())
+    def resampled(self, predictions: Predictions, weights: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+        """Return accuracy over R sets in which sample n counts weights[r, n] times, R by level."""
+        matched, w = self._match(predictions), weights.astype(np.float64)
+        found = {}
+        for level in range(1, int(matched.depths.max()) + 1):
+            groups = matched.group_at(level)
+            found[str(level)] = (
+                w @ (groups[predictions.predicted] == groups[predictions.targets]) / w.sum(axis=1)
+            )
+        return found

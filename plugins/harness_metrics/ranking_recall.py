@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -95,6 +97,17 @@ class MedianRank:
     def __call__(self, rankings: Rankings) -> float:
         """Return the median rank."""
         return float(np.median(self.per_sample(require_rankings(rankings, "median-rank"))))
+
+    def resampled(self, rankings: Rankings, weights: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the median over R sets in which query n counts weights[r, n] times, R."""
+        order = np.argsort(rankings.first_rank, kind="stable")
+        ranks = rankings.first_rank[order]
+        found = np.empty(len(weights))
+        for row, counts in enumerate(weights):
+            upto = np.cumsum(counts[order], dtype=np.int64)
+            middle = (np.array([upto[-1] - 1, upto[-1]]) // 2) if upto[-1] else np.zeros(2, np.int64)
+            found[row] = ranks[np.searchsorted(upto, middle, side="right").clip(max=len(ranks) - 1)].mean()
+        return found
 
 
 def check_k(k: int, metric: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -10,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, Predictions
-from harness_metrics.classification import mean_recall
 from harness_metrics.prediction_checks import check_predictions
 
 
@@ -60,15 +58,26 @@ class HarmonicMean:
                 f"harmonic-mean: expected `unseen` for each of {predictions.logits.shape[1]} classes, got shape "
                 f"{predictions.unseen.shape}"
             )
-        parts: dict[str, float] = {}
         of_unseen = predictions.unseen[predictions.targets]
         for name, rows in (("seen", ~of_unseen), ("unseen", of_unseen)):
             if not rows.any():
                 raise DataError(f"harmonic-mean: there are no samples of {name} classes")
-            parts[name] = mean_recall(predictions.targets[rows], predictions.predicted[rows])
-        return {**parts, "harmonic": harmonic_of(list(parts.values()))}
+        found = self.resampled(predictions, np.ones((1, len(predictions))))
+        return {name: float(values[0]) for name, values in found.items()}
 
-
-def harmonic_of(values: Sequence[float]) -> float:
-    """Return the harmonic mean of numbers from 0 on; 0 if any is 0."""
-    return 0.0 if min(values) <= 0 else len(values) / sum(1 / value for value in values)
+    def resampled(
+        self, predictions: SeenUnseenPredictions, weights: NDArray[Any]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return the three over R sets in which sample n counts weights[r, n] times; NaN without a class of a side."""
+        own = np.eye(len(predictions.unseen))[predictions.targets]
+        w = weights.astype(np.float64)
+        right = w @ (own * (predictions.predicted == predictions.targets)[:, None])
+        count = w @ own
+        with np.errstate(invalid="ignore", divide="ignore"):
+            recall = np.where(count > 0, right / count, 0)
+            seen, unseen = (
+                recall[:, side].sum(axis=1) / (count[:, side] > 0).sum(axis=1)
+                for side in (~predictions.unseen, predictions.unseen)
+            )
+            harmonic = np.where(seen * unseen > 0, 2 * seen * unseen / (seen + unseen), seen * unseen)
+        return {"seen": seen, "unseen": unseen, "harmonic": harmonic}

@@ -112,10 +112,10 @@ class BlockScores:
         """Yield all blocks: by candidates in their order, then by queries."""
         height, width = self.block_shape
         dtype = torch.float64 if self.exact else torch.float32
-        for columns in _cut(len(self.gallery), width):
+        for columns in _slice_range(len(self.gallery), width):
             gallery = self.gallery[columns].to(self.device)
             turned = gallery.to(dtype).T
-            for rows in _cut(len(self.queries), height):
+            for rows in _slice_range(len(self.queries), height):
                 queries = self.queries[rows].to(self.device)
                 products = queries.to(dtype) @ turned
                 scores = self._rescale(products, self._number(rows)[:, None], self._number(columns))
@@ -151,7 +151,7 @@ class BlockScores:
     ) -> torch.Tensor:
         size = max(1, min(self.memory // (left.shape[1] * 4 * 8), _COLUMNS))
         products = torch.empty(len(rows), dtype=torch.float64, device=self.device)
-        for part in _cut(len(rows), size):
+        for part in _slice_range(len(rows), size):
             one = left[rows[part].to(left.device)].to(self.device).double()
             other = right[columns[part].to(right.device)].to(self.device).double()
             products[part] = torch.linalg.vecdot(one, other)
@@ -197,7 +197,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _cut(total: int, size: int) -> Iterator[slice]:
+def _slice_range(total: int, size: int) -> Iterator[slice]:
     """Yield slices of at most `size` that cover `total`."""
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))

@@ -14,6 +14,7 @@ from harness.discovery.reference import Reference
 from harness.testing import DatasetConformance
 
 SMALL: dict[str, Mapping[str, Any] | None] = {
+    "ade20k": {"path": "{files}"},
     "aro": None,  # this and other captions to choose from in tests/data/test_caption_pairs.py
     "arrays": {"path": "{files}/arrays"},
     "awa2": None,  # in tests/data/test_awa2.py, with its own files
@@ -22,16 +23,18 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "cifar10": {"root": "{files}"},
     "cifar10-c": {"root": "{files}", "corruption": "fog", "severity": 3},
     "cifar10.1": {"root": "{files}"},
+    "cityscapes": {"path": "{files}"},
     "class-subset": {"dataset": "digits", "classes": 3},
     "coco-captions": None,  # this and other questions in tests/data/test_question_*.py
+    "coco-objects": {"path": "{files}/coco"},
     "colour-words": {"count": 6},
     "coop-split": {"name": "mine", "split_file": "{files}/coop.json", "images": "{files}/coop"},
     "corrupted": {"dataset": {"plugin": "imagefolder", "path": "{files}/folders"}, "corruption": "fog"},
     "digits": {},
+    "domains": {"path": "{files}/domains"},
     "dots": {"size": 8},
     "drawn-objects": {"train": 4, "test": 4},
     "drawn-regions": {"train": 4, "test": 4},
-    "domains": {"path": "{files}/domains"},
     "gaussian-mixture": {},
     "hateful-memes": None,  # in tests/fusion, with its own files
     "hub-questions": None,
@@ -44,6 +47,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "imagenet-sketch": {"root": "{files}", "partial": True},
     "imagenetv2": {"root": "{files}", "partial": True},
     "karpathy": None,
+    "mask-folder": {"path": "{files}/regions"},
     "media-table": None,
     "mvsa": None,  # in tests/fusion, with its own files
     "objectnet": {"root": "{files}", "partial": True},
@@ -67,10 +71,13 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "tiny-imagenet": {"root": "{files}"},
     "torchvision": {"name": "FakeData"},
     "video-captions": None,  # in tests/data/test_video_captions.py
+    "voc-objects": {"path": "{files}"},
+    "voc-regions": {"path": "{files}"},
     "voc2007": {"root": "{files}"},
     "vqa": None,
     "webdataset": {"path": "{files}/shards"},
     "winoground": None,
+    "yolo-objects": {"path": "{files}/yolo"},
 }
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import recall_score
 from harness.contract.evidence import Predictions
 from harness.errors import DataError
 from harness_metrics.classification import Top1
-from harness_metrics.seen_unseen import HarmonicMean, SeenUnseenPredictions, harmonic_of
+from harness_metrics.seen_unseen import HarmonicMean, SeenUnseenPredictions
 
 
 def evidence(predicted, targets, unseen):
@@ -21,11 +21,11 @@ def evidence(predicted, targets, unseen):
 
 
 def test_the_harmonic_mean_of_eight_and_two_tenths():
-    assert harmonic_of([0.8, 0.2]) == pytest.approx(0.32)
-    assert harmonic_of([0.8, 0]) == 0
     # 4 of 5 of the seen class, 1 of 5 of the unseen one
     found = HarmonicMean()(evidence([0] * 4 + [1] + [1] + [0] * 4, [0] * 5 + [1] * 5, [False, True]))
     assert found == pytest.approx({"seen": 0.8, "unseen": 0.2, "harmonic": 0.32})
+    none = HarmonicMean()(evidence([0] * 5 + [0] * 5, [0] * 5 + [1] * 5, [False, True]))
+    assert none == {"seen": 1, "unseen": 0, "harmonic": 0}
 
 
 def test_classes_count_alike_whatever_their_size():

@@ -17,7 +17,7 @@ from harness_retrieval import block_scores, faiss_search
 from harness_retrieval.block_scores import check_embeddings
 from harness_retrieval.search import Levels, Ties, rank_positives, top_k
 
-MEMORIES = (1, 10_000, 2**28)
+MEMORIES = (2_000, 10_000, 2**28)  # blocks of a few candidates, of dozens, of all
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -101,15 +101,21 @@ def test_scores_that_float32_confuses_are_told_apart(seed: int, memory: int, dis
     assert top_k(first, second, 10, memory=memory)[1].tolist() == [ranked(s)[:10] for s in scores]
 
 
+@pytest.mark.parametrize("columns", [64, 4096])
 @pytest.mark.parametrize("size", [100, 400])  # few enough for single pairs, and not
-def test_float32_alone_would_confuse_them(size: int) -> None:
+def test_candidates_that_float32_puts_behind_are_found(
+    size: int, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_scores, "_COLUMNS", columns)
     base = unit(1, 512, seed=1).expand(size, -1).clone()
     base[torch.arange(size), torch.arange(size)] *= 1 + 2e-7
-    query = unit(1, 512, seed=2)
-    exact = (query.double() @ base.double().T)[0]
-    rough = (query @ base.T)[0]
-    assert rough.topk(10).indices.tolist() != exact.topk(10).indices.tolist()
-    assert top_k(query, base, 10)[1][0].tolist() == exact.topk(10).indices.tolist()
+    queries = unit(40, 512, seed=2)
+    exact, rough = queries.double() @ base.double().T, queries @ base.T
+    best = exact.argmax(dim=1, keepdim=True)
+    assert (rough.gather(1, best) < rough.amax(dim=1, keepdim=True)).any()
+    for k in (1, 10):
+        ids = top_k(queries, base, k)[1]
+        torch.testing.assert_close(exact.gather(1, ids), exact.topk(k).values, atol=2e-12, rtol=0)
 
 
 @pytest.mark.parametrize("size", [100, 1000])
