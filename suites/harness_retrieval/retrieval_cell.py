@@ -11,7 +11,7 @@ import numpy as np
 
 from harness import DataError, Job, Result, derive_seed
 from harness.contract.targets import target_kind
-from harness.inference.evaluate import compute_metrics, measure_samples
+from harness.inference.evaluate import compute_metrics, measure_resamples, measure_samples
 from harness.inference.evaluation_facts import describe_preparation
 from harness.inference.prompts import describe_cut
 from harness.inference.splits import find_test_split
@@ -21,6 +21,7 @@ from harness_retrieval.block_scores import check_embeddings
 from harness_retrieval.captioned_images import CaptionedImages, read_captioned_images
 from harness_retrieval.contracts import RetrievalTask, Similarity
 from harness_retrieval.embeddings import embed_images, embed_texts, merge_alike, remark_zeros, require_both
+from harness_retrieval.ranking_remarks import note_certain_numbers, note_ties_at_depth
 from harness_retrieval.retrieval_options import IMAGE_TO_TEXT, TEXT_TO_IMAGE, RetrievalOptions, find_bank
 from harness_retrieval.search import rank_positives, top_k
 
@@ -84,6 +85,7 @@ class RetrievalCell:
             cost=cost,
             notes=self._describe(rankings),
             evidence={"": rankings},
+            resamples=measure_resamples(self.job, rankings),
         )
 
     def warm(self) -> None:
@@ -182,14 +184,20 @@ class RetrievalCell:
         engine = (
             options.engine if similarity.rescale is None else "torch"
         )  # faiss can't rescale; ranks are the same
-        found = top_k(
-            *both, options.depth, rescale=similarity.rescale, memory=memory, engine=engine, device=device
+        scores, found = top_k(
+            *both, options.depth + 1, rescale=similarity.rescale, memory=memory, engine=engine, device=device
         )
-        first = found[1].numpy()
+        first = found[:, : options.depth].numpy()
         occurrences = np.bincount(first.reshape(-1), minlength=len(gallery.ids))
         rankings = Rankings(
             queries.ids, queries.groups, len(gallery.ids), *levels, occurrences, min(options.depth, len(gallery.ids))
         )  # fmt: skip
+        metrics = self.job.metrics
+        for remark in (
+            *note_certain_numbers(metrics, rankings),
+            *note_ties_at_depth(metrics, scores, options.depth),
+        ):
+            self.job.remark(f"{self.label}, {self.direction}: {remark}")
         return rankings, first[:, 0]
 
     def _list_samples(

@@ -179,11 +179,60 @@ def test_models_are_compared_by_query_and_clustered_by_image(search, tmp_path):
 
 
 def test_metrics_added_later_come_from_the_kept_ranks(search, tmp_path):
-    first = search(np.eye(3), TEXTS, DATA)[1]
-    later = search(np.eye(3), TEXTS, DATA, suite={"metrics": ["mean-average-precision", "hubness-skew"]})[1]
+    first = search(np.eye(3), TEXTS, DATA, depth=1)[1]
+    more = {"metrics": ["mean-average-precision", "hubness-skew", "median-rank"]}
+    later = search(np.eye(3), TEXTS, DATA, depth=1, suite=more)[1]
+    at_once = search(np.eye(3), TEXTS, DATA, depth=1, suite=more, store="fresh")[1]
     assert later.metrics["mean-average-precision"] == pytest.approx((1 + 1 / 3 + 1 + 1 + 1) / 5)
-    assert later.metrics["hubness-skew"] == 0  # all three images are among the first ten of all texts
+    assert later.metrics["hubness-skew"] == at_once.metrics["hubness-skew"]
     assert later.provenance["started"] == first.provenance["started"]
+    draws = [harness.Store(tmp_path / s).resamples(later.id) for s in ("store", "fresh")]
+    assert draws[0]["median-rank"].equals(draws[1]["median-rank"])
+
+
+def test_median_ranks_have_intervals_and_are_paired(search, tmp_path):
+    rng = np.random.default_rng(1)
+    data = [(n, [f"{n}", f"{n} too"]) for n in range(40)]
+    images = rng.normal(size=(40, 6))
+    texts = {t: images[n] + 3 * rng.normal(size=6) for n, own in data for t in own}
+    suite = {"metrics": ["median-rank"]}
+    search(images, texts, data, suite=suite, store="a")
+    search(images, {t: rng.normal(size=6) for t in texts}, data, suite=suite, store="b")
+    found = harness.compare(tmp_path / "a", tmp_path / "b").to_dict()["differences"]
+    assert {row["paired_by"] for row in found} == {"resamples"}
+    assert all(row["interval"][0] < row["difference"] < row["interval"][1] for row in found)
+
+
+def test_numbers_that_no_model_could_miss_are_named(search):
+    metrics = [{"plugin": "recall-at-k", "k": k, "label": f"R@{k}"} for k in (1, 2, 3, 4)]
+    metrics += [{"plugin": "true-recall-at-k", "k": 5, "label": "recall@5"}]
+    images, texts = search(np.eye(3), TEXTS, DATA, suite={"metrics": metrics})
+    # of five texts, four are wrong for the third image
+    assert "R@3, R@4, recall@5 are 1 whatever the model, since there are 3 candidates" in " ".join(
+        texts.remarks
+    )
+    assert "recall@5 is 1 whatever the model, since there are 5 candidates" in " ".join(images.remarks)
+    for one in search([[1.0, 0]], {"a": (1, 0), "b": (0, 1)}, [(0, ["a", "b"])], suite={"metrics": metrics}):
+        assert "candidates are right for every query: no number says anything" in " ".join(one.remarks)
+
+
+def test_hubs_among_equal_candidates_are_remarked(search):
+    suite = {"metrics": ["recall-at-k", "hubness-skew"]}
+    equal = search(
+        np.ones((4, 2)),
+        defaultdict(lambda: (1.0, 1.0)),
+        [(n, [f"{n}"]) for n in range(4)],
+        depth=2,
+        suite=suite,
+    )
+    for record in equal:
+        assert "for 4 of 4 queries equal scores decide which candidates are among the first 2" in " ".join(
+            record.remarks
+        )
+    clear = search(np.eye(3), TEXTS, DATA, depth=1, suite=suite)[1]
+    assert "equal scores decide" not in " ".join(clear.remarks)
+    all_of_them = search(np.eye(3), TEXTS, DATA, suite=suite, store="all")[1]
+    assert "all 3 candidates are among the first 3 of every query" in str(all_of_them.failures)
 
 
 def test_hubs_are_counted_among_the_first(search):
