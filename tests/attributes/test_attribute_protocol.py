@@ -71,6 +71,8 @@ class DescribedImages:
             self.class_attributes_binary[7] = self.class_attributes_binary[6]
         if fault == "not described":
             del self.class_attributes
+        if fault == "class not tested" and split != "train":
+            self.targets[self.targets == self.targets.max()] -= 1
         if fault == "other names" and split == "test-unseen":
             self.class_names = self.class_names[::-1]
 
@@ -188,6 +190,16 @@ def test_an_embedding_that_is_not_finite_is_named(run):
     record = run(model={"plugin": "brightness", "broken": True})
     assert record.status == "failed"
     assert "the model's embedding of sample 'train/000' is not finite, as 48 of 48 are" in record.reason
+
+
+def test_classes_without_test_images_are_remarked(run):
+    said = "have no test image (first: '{}'), and means over classes are those of the others"
+    assert f"1 of 2 tested classes {said.format('class 7')}" in " ".join(
+        run(fault="class not tested").remarks
+    )
+    both = " ".join(run("generalised", fault="class not tested").remarks)
+    assert f"2 of 8 tested classes {said.format('class 5')}" in both
+    assert "no test image" not in " ".join(run("generalised").remarks)
 
 
 def test_attributes_and_classes_that_tell_nothing_are_remarked(run):
