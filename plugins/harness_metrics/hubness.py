@@ -32,6 +32,6 @@ class HubnessSkew:
                 f"hubness-skew: all {rankings.gallery} candidates are among the first {rankings.depth} of every query: "
                 "lower the depth"
             )
-        if len(set(occurrences.tolist())) == 1:
+        if float(np.ptp(occurrences)) <= 1e-9:
             return 0.0
-        return float(skew(np.asarray(occurrences, np.float64)))
+        return float(skew(occurrences))

@@ -54,6 +54,16 @@ def find_alike(rows: NDArray[np.floating]) -> NDArray[np.int64]:
     return np.array([_find_root(found, n) for n in range(count)], np.int64)
 
 
+def count_occurrences(first: NDArray[np.int64], alike: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how many queries have each of G candidates among their first k, G, from the numbers of these, N×k.
+
+    `alike` holds the first of its equals for each candidate, G; equal ones share their counts, which are then their
+    expectations over all orders.
+    """
+    counts = np.bincount(alike[first].reshape(-1), minlength=len(alike))
+    return np.asarray((counts / np.maximum(np.bincount(alike, minlength=len(alike)), 1))[alike])
+
+
 def _keep_alike(
     rows: NDArray[np.floating],
     sketch: NDArray[np.float64],

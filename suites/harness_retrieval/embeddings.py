@@ -164,10 +164,13 @@ def encode_unique(job: Job, unique: Sequence[str]) -> NDArray[np.float32]:
     return np.asarray(encoded, np.float32)
 
 
-def merge_alike(job: Job, embeddings: torch.Tensor, what: str, texts: Sequence[str] = ()) -> torch.Tensor:
-    """Return embeddings N×D where those that are equal up to rounding are equal, so that they tie whatever the batches.
+def merge_alike(
+    job: Job, embeddings: torch.Tensor, what: str, texts: Sequence[str] = ()
+) -> tuple[torch.Tensor, NDArray[np.int64]]:
+    """Return embeddings N×D, of which those that are equal up to rounding are equal, and the first of its equals for each, N.
 
-    Remarks how many are not alone. `texts`: what they are of, if equal ones are no news.
+    So they tie whatever the batches that they were computed in. Remarks how many have one before them. `texts`: what
+    they are of, if equal ones are no news.
     """
     first = find_alike(embeddings.numpy())
     news = first != np.arange(len(first))
@@ -178,7 +181,7 @@ def merge_alike(job: Job, embeddings: torch.Tensor, what: str, texts: Sequence[s
         job.remark(
             f"{count} of {len(first)} {what} are the same to the model as {others} before them, and tie with it"
         )
-    return embeddings[torch.from_numpy(first)]
+    return embeddings[torch.from_numpy(first)], first
 
 
 def remark_zeros(job: Job, embeddings: torch.Tensor, what: str) -> None:

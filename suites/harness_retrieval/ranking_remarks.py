@@ -9,7 +9,9 @@ from harness_metrics.hubness import HubnessSkew
 from harness_metrics.ranking_recall import RecallAtK, TrueRecallAtK
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from harness_metrics.rankings import Rankings
 
@@ -37,15 +39,19 @@ def note_certain_numbers(metrics: Mapping[str, Any], rankings: Rankings) -> list
     return [f"{', '.join(certain)} {are} 1 whatever the model, since there are {rankings.gallery} candidates"]
 
 
-def note_ties_at_depth(metrics: Mapping[str, Any], scores: torch.Tensor, depth: int) -> list[str]:
+def note_ties_at_depth(
+    metrics: Mapping[str, Any], scores: torch.Tensor, alike: NDArray[np.int64], depth: int
+) -> list[str]:
     """Return a remark on queries whose first `depth` candidates tie with the next one, if a metric counts these.
 
-    `scores` N×k are those of the first candidates, by decreasing score.
+    `scores` N×k are those of the first candidates, by decreasing score, and `alike` N×k the first of the equals of each
+    candidate: equal candidates share their counts, so that their order does not matter.
     """
     if scores.shape[1] <= depth or not any(isinstance(metric, HubnessSkew) for metric in metrics.values()):
         return []
     last, following = scores[:, depth - 1], scores[:, depth]
-    count = int((last - following <= EQUAL * last.abs().clamp(min=1.0)).sum())
+    tied = (last - following <= EQUAL * last.abs().clamp(min=1.0)).numpy()
+    count = int((tied & (alike[:, depth - 1] != alike[:, depth])).sum())
     if not count:
         return []
     return [

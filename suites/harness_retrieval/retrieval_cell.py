@@ -17,6 +17,7 @@ from harness.inference.prompts import describe_cut
 from harness.inference.splits import find_test_split
 from harness.inference.zeroshot import fill_template, similarity_of
 from harness_metrics.rankings import Rankings
+from harness_retrieval.alike_embeddings import count_occurrences
 from harness_retrieval.block_scores import check_embeddings
 from harness_retrieval.captioned_images import CaptionedImages, read_captioned_images
 from harness_retrieval.contracts import RetrievalTask, Similarity
@@ -39,12 +40,13 @@ CONVENTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The queries or the candidates: their ids, what they say or show, groups and embeddings."""
+    """The queries or the candidates: ids, what they say or show, groups, embeddings, and for each the first of its equals."""
 
     ids: Sequence[str]
     shown: Sequence[str]
     groups: Sequence[str]
     vectors: torch.Tensor
+    alike: NDArray[np.int64]
 
 
 class RetrievalCell:
@@ -121,9 +123,9 @@ class RetrievalCell:
         require_both(pixels, texts, job.cell.model.label if job.cell.model else "the model")
         remark_zeros(job, pixels, "images")
         remark_zeros(job, texts, "texts")
-        pixels, texts = merge_alike(job, pixels, "images"), merge_alike(job, texts, "texts", data.texts)
-        images = Side(data.image_ids, data.image_ids, data.groups, pixels)
-        words = Side(data.text_ids, data.texts, [data.groups[n] for n in data.owners.tolist()], texts)
+        images = Side(data.image_ids, data.image_ids, data.groups, *merge_alike(job, pixels, "images"))
+        owners = [data.groups[n] for n in data.owners.tolist()]
+        words = Side(data.text_ids, data.texts, owners, *merge_alike(job, texts, "texts", data.texts))
         return (images, words, rate) if self.direction == IMAGE_TO_TEXT else (words, images, rate)
 
     def _fit(self, queries: torch.Tensor, gallery: torch.Tensor) -> Similarity:
@@ -154,6 +156,8 @@ class RetrievalCell:
         if name is None:
             raise DataError(f"{self.label}: has no split to take a bank of queries from: set bank_split")
         data, most = self._read(name), self.options.bank
+        for remark in data.remarks:
+            self.job.remark(f"{remark} (split '{name}', the bank)")
         from_images = self.direction == IMAGE_TO_TEXT
         count = len(data.rows) if from_images else len(data.texts)
         chosen = np.arange(count)
@@ -188,15 +192,16 @@ class RetrievalCell:
             *both, options.depth + 1, rescale=similarity.rescale, memory=memory, engine=engine, device=device
         )
         first = found[:, : options.depth].numpy()
-        occurrences = np.bincount(first.reshape(-1), minlength=len(gallery.ids))
+        # by id, the first of equal candidates is found, and the others are not
+        alike = gallery.alike if options.ties == "expected" else np.arange(len(gallery.ids))
         rankings = Rankings(
-            queries.ids, queries.groups, len(gallery.ids), *levels, occurrences, min(options.depth, len(gallery.ids))
+            queries.ids, queries.groups, len(gallery.ids), *levels, count_occurrences(first, alike),
+            min(options.depth, len(gallery.ids)),
         )  # fmt: skip
-        metrics = self.job.metrics
-        for remark in (
-            *note_certain_numbers(metrics, rankings),
-            *note_ties_at_depth(metrics, scores, options.depth),
-        ):
+        said = note_certain_numbers(self.job.metrics, rankings)
+        if options.ties == "expected":
+            said += note_ties_at_depth(self.job.metrics, scores, alike[found.numpy()], options.depth)
+        for remark in said:
             self.job.remark(f"{self.label}, {self.direction}: {remark}")
         return rankings, first[:, 0]
 

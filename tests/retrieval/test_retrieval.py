@@ -216,19 +216,29 @@ def test_numbers_that_no_model_could_miss_are_named(search):
         assert "candidates are right for every query: no number says anything" in " ".join(one.remarks)
 
 
-def test_hubs_among_equal_candidates_are_remarked(search):
+def test_equal_candidates_share_their_hubness(search):
+    """The first image is there three times: whichever is listed first, each is found as often as the others."""
     suite = {"metrics": ["recall-at-k", "hubness-skew"]}
-    equal = search(
-        np.ones((4, 2)),
-        defaultdict(lambda: (1.0, 1.0)),
-        [(n, [f"{n}"]) for n in range(4)],
-        depth=2,
-        suite=suite,
-    )
-    for record in equal:
-        assert "for 4 of 4 queries equal scores decide which candidates are among the first 2" in " ".join(
-            record.remarks
-        )
+    data = [(0, ["a"]), (0, ["b"]), (1, ["c"]), (0, ["d"])]
+    texts = {"a": (3, 1), "b": (3, 2), "c": (1, 2), "d": (3, 1)}
+    found = [
+        search(np.eye(2), texts, own, depth=1, suite=suite, store=store)[1]
+        for store, own in (("a", data), ("b", data[::-1]))
+    ]
+    for record in found:  # 1, 1, 1 and 1
+        assert record.metrics["hubness-skew"] == 0
+        assert "equal scores decide" not in " ".join(record.remarks)
+    by_id = search(np.eye(2), texts, data, depth=1, ties="id", suite=suite, store="id")[1]
+    assert by_id.metrics["hubness-skew"] == pytest.approx(0.8164966)  # 3, 0, 1 and 0
+
+
+def test_other_ties_for_a_place_among_the_first_are_remarked(search):
+    suite = {"metrics": ["recall-at-k", "hubness-skew"]}
+    same = {"a": (1.0, 1, 1), "b": (1.0, 1, 1), "c": (0, 0, 1)}
+    data = [(n, [text]) for n, text in enumerate(same)]
+    record = search(np.eye(3), same, data, depth=2, suite=suite)[1]
+    said = "for 3 of 3 queries equal scores decide which candidates are among the first 2"
+    assert said in " ".join(record.remarks)
     clear = search(np.eye(3), TEXTS, DATA, depth=1, suite=suite)[1]
     assert "equal scores decide" not in " ".join(clear.remarks)
     all_of_them = search(np.eye(3), TEXTS, DATA, suite=suite, store="all")[1]
@@ -284,6 +294,17 @@ def test_a_bank_is_of_training_queries(search, direction):
     assert len(search.seen[-1]) == 1
     count = 2 if direction == "image to text" else 3
     assert f"the bank has 1 of the {count} queries of the split 'train', drawn at random" in few[0].remarks
+    blank = search(
+        np.eye(2),
+        texts,
+        data,
+        training=[*training, (0, [" "])],
+        directions=[direction],
+        suite=suite,
+        store="blank",
+    )
+    said = "shown: 1 of {} images have no caption and are left out (split 'train', the bank)"
+    assert said.format(len(training) + 1) in blank[0].remarks
 
 
 @pytest.mark.parametrize(
@@ -341,7 +362,9 @@ def test_long_captions_are_cut_with_a_remark(search):
 def test_options_are_checked(name):
     with pytest.raises(OptionError, match=f"retrieval: {name} must be at least 1, not 0"):
         RetrievalOptions(**{name: 0})
-    with pytest.raises(OptionError, match="retrieval: template: 'a photo' has no place"):
+    with pytest.raises(
+        OptionError, match=r"retrieval: template: 'a photo' has no place \{\} for the caption"
+    ):
         RetrievalOptions(template="a photo")
 
 
