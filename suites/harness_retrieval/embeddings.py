@@ -92,9 +92,15 @@ def average_frames(embeddings: torch.Tensor, counts: Sequence[int], unit: bool =
 
     Frames are normalised, averaged, and normalised again, if `unit`; else only averaged.
     """
-    each = F.normalize(embeddings, dim=-1) if unit else embeddings
+    each = to_unit_length(embeddings) if unit else embeddings
     means = torch.stack([part.mean(dim=0) for part in each.split(list(counts))])
-    return F.normalize(means, dim=-1) if unit else means
+    return to_unit_length(means) if unit else means
+
+
+def to_unit_length(embeddings: torch.Tensor) -> torch.Tensor:
+    """Return embeddings N×D with unit length, whatever their own, whose squares may overflow or vanish; zeros stay zeros."""
+    largest = embeddings.abs().amax(dim=-1, keepdim=True)
+    return F.normalize(embeddings / torch.where(largest == 0, 1.0, largest), dim=-1)
 
 
 class FilmSplit:
@@ -141,7 +147,7 @@ def embed_texts(job: Job, texts: Sequence[str]) -> tuple[torch.Tensor, int]:
     )
     found = torch.from_numpy(encoded)
     if similarity_of(job.model) == "cosine":
-        found = F.normalize(found, dim=-1)
+        found = to_unit_length(found)
     return found[torch.from_numpy(at)], int(np.asarray(cut)[at].sum())
 
 
@@ -154,6 +160,8 @@ def encode_unique(job: Job, unique: Sequence[str]) -> NDArray[np.float32]:
             for first in range(start, stop, TEXTS_AT_ONCE):
                 last = min(first + TEXTS_AT_ONCE, stop)
                 parts.append(encode_prompts(job.model, unique[first:last]).cpu().numpy())
+                if len(parts[-1]) != last - first:
+                    raise DataError(f"the model embedded {len(parts[-1])} of {last - first} texts")
                 advance(last - start, stop - start)
         return np.concatenate(parts)
 

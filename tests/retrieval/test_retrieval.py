@@ -15,6 +15,7 @@ import harness
 from harness import OptionError
 from harness_retrieval.embeddings import average_frames
 from harness_retrieval.retrieval_options import RetrievalOptions
+from tests.retrieval.conftest import Lookup
 
 # cosines with the three images e1, e2, e3
 TEXTS = {"a": (3, 2, 1), "a too": (1, 3, 2), "b": (1, 3, 2), "b too": (2, 3, 1), "c": (1, 2, 3)}
@@ -342,6 +343,21 @@ def test_embeddings_that_are_no_numbers_name_their_sample(search):
     assert "shown, images: the embedding of 'test1' has NaN or infinite values" in found.reason
     found = search(np.eye(2), {**texts, "b": (float("inf"), 0)}, data)[0]
     assert "shown, texts: the embedding of 'test1#0' has NaN" in found.reason
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e-12, 1e25, 1e36])
+def test_cosines_do_not_depend_on_lengths_that_square_to_nothing_or_infinity(search, tmp_path, length):
+    usual = search(np.eye(3), TEXTS, DATA, store="usual")
+    texts = {text: (n + 1) * length * np.array(TEXTS[text]) for n, text in enumerate(TEXTS)}
+    for a, b in zip(usual, search(length * np.eye(3), texts, DATA), strict=True):
+        assert ranks(a, tmp_path, "usual") == ranks(b, tmp_path)
+        assert "zero" not in " ".join(b.remarks)
+
+
+def test_a_model_that_loses_texts_is_told(search, monkeypatch):
+    monkeypatch.setattr(Lookup, "encode_text", lambda self, texts: torch.ones(len(texts) - 1, 3))
+    for record in search(np.eye(3), TEXTS, DATA):
+        assert "the model embedded 4 of 5 texts" in record.reason
 
 
 def test_zero_embeddings_are_remarked(search):
