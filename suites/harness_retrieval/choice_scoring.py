@@ -150,14 +150,15 @@ def _spread(
 def _to_directions(rows: NDArray[Any]) -> NDArray[np.float64]:
     """Return rows of length 1 in float64; zeros stay zeros."""
     exact = np.asarray(rows, np.float64)
-    found: NDArray[np.float64] = exact / np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
+    found: NDArray[np.float64] = exact / np.where(lengths == 0, 1, lengths)
     return found
 
 
 def _to_mean_length(rows: NDArray[Any]) -> NDArray[np.float64]:
     """Return rows in float64 with a mean length of 1, whose products are in the order of the rows' own."""
     exact = np.asarray(rows, np.float64)
-    found: NDArray[np.float64] = exact / max(float(np.linalg.norm(exact, axis=1).mean()), 1e-12)
+    found: NDArray[np.float64] = exact / (float(np.linalg.norm(exact, axis=1).mean()) or 1.0)
     return found
 
 

@@ -18,7 +18,11 @@ from harness.discovery import registry
 from harness.errors import DataError, OptionError
 from harness_attributes.attribute_table import AttributeTable, check_side, read_attribute_table
 from harness_attributes.contracts import AttributeTask
-from harness_attributes.methods import DirectAttributePrediction, IndirectAttributePrediction
+from harness_attributes.methods import (
+    DirectAttributePrediction,
+    IndirectAttributePrediction,
+    normalise_rows,
+)
 
 SIDE = 4
 TABLE = np.array(
@@ -297,6 +301,12 @@ def test_methods_agree_with_brute_force_over_scikit_learns_probabilities(seed, p
         scores = method(strength=3.0, prior=prior).learn(task)(images)
         expected = products / products.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(softmax(scores, axis=1), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e30])
+def test_short_and_long_embeddings_are_normalised(length):
+    found = normalise_rows(length * np.array([[3, 4], [0, 0]], np.float64).astype(np.float32))
+    np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
 def test_two_seen_classes_are_enough():

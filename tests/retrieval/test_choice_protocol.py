@@ -20,7 +20,7 @@ from harness_language.conversations import Question
 from harness_metrics.caption_choices import CaptionChoices
 from harness_retrieval.choice_cell import measure_choices
 from harness_retrieval.choice_options import ChoiceOptions
-from harness_retrieval.choice_scoring import find_first_alike
+from harness_retrieval.choice_scoring import _to_directions, _to_mean_length, find_first_alike
 
 COLOURS = ("red", "green", "blue")
 
@@ -263,6 +263,13 @@ def test_an_embedding_that_is_no_number_names_the_sample(run):
 
 def test_lengths_count_for_a_model_that_compares_by_products(run):
     assert run("lengths")["lengths"].metrics["strict-choice"] == 1
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e25])
+@pytest.mark.parametrize("scale", [_to_directions, _to_mean_length])
+def test_lengths_of_all_embeddings_together_do_not_matter(scale, length):
+    rows = np.array([[3.0, 4], [0, 0], [1, 0]])
+    np.testing.assert_allclose(scale(length * rows), scale(rows), rtol=1e-12)
 
 
 def test_a_model_may_compare_by_itself(run):
