@@ -15,7 +15,6 @@ from harness_language.contracts import ScoresContinuations
 from harness_language.conversations import Question, Turn
 from harness_retrieval.alike_embeddings import find_alike
 from harness_retrieval.choice_options import Normalisation
-from harness_retrieval.embeddings import encode_unique
 from harness_retrieval.text_contracts import JudgesTexts
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ def embed_choices(
     job: Job, split_name: str, texts: Sequence[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float | None]:
     """Return embeddings of a split's images and of texts, from the cache or computed, and the images per second."""
+    from harness_retrieval.embeddings import encode_unique
+
     images, rate = outputs(job, "image embeddings", split_name)
     words = encode_unique(job, texts)
     return images, words, rate
