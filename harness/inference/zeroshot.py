@@ -33,12 +33,15 @@ def fill_template(template: str, name: str) -> str:
 
 
 def check_templates(
-    templates: Sequence[str], where: str = "templates", error: type[HarnessError] = OptionError
+    templates: Sequence[str],
+    where: str = "templates",
+    error: type[HarnessError] = OptionError,
+    what: str = "class name",
 ) -> list[str]:
     """Return the templates with `{c}` written `{}`.
 
-    Raises `error` if there are none, or one has no place for the class name: all classes would
-    have the same prompt.
+    Raises `error` if there are none, or one has no place for the class name (or `what` else it is around): all classes
+    would have the same prompt.
     """
     if not templates:
         raise error(f"{where}: needs at least one template, such as '{DEFAULT_TEMPLATE}'")
@@ -47,13 +50,13 @@ def check_templates(
         if "{}" not in template:
             foreign = FOREIGN.search(template)
             hint = f"; '{foreign[0]}' is written {{}}" if foreign else f", as in '{DEFAULT_TEMPLATE}'"
-            raise error(f"{where}: '{template}' has no place {{}} for the class name{hint}")
+            raise error(f"{where}: '{template}' has no place {{}} for the {what}{hint}")
         if doubled := re.search(r"\{\{|\}\}", template):
             raise error(
-                f"{where}: '{template}' has '{doubled[0]}', which is not taken for one brace: the class name is {{}}"
+                f"{where}: '{template}' has '{doubled[0]}', which is not taken for one brace: the {what} is {{}}"
             )
         if left := re.search(r"\{\w+\}", template):
-            raise error(f"{where}: '{template}' has '{left[0]}', which nothing fills: the class name is {{}}")
+            raise error(f"{where}: '{template}' has '{left[0]}', which nothing fills: the {what} is {{}}")
     return found
 
 

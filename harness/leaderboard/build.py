@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from harness.published.background import Background
 
+MOST_NUMBERS = 12
+"""How many numbers of one metric a plain table shows."""
+
 
 def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table]:
     """Return all leaderboards that the suite declares, or a plain one if it declares none."""
@@ -85,9 +88,19 @@ def _table_of_nothing(specs: Sequence[TableSpec]) -> Table:
 
 
 def _suite_metrics(suite: Suite, data: pd.DataFrame) -> list[str]:
-    """Return the suite's metrics that records have, or its first one if they have none."""
+    """Return the numbers of the suite's metrics that records have, or its first metric if they have none.
+
+    Of a metric with several numbers these are all of them, unless they are many (one for each class).
+    """
     named = [r.shown for r in metric_references(suite)]
-    return [n for n in dict.fromkeys(named) if f"metric.{n}" in data.columns] or named[:1]
+    found = []
+    for name in dict.fromkeys(named):
+        keys = [c for c in data.columns if c.startswith(f"metric.{name}.")]
+        if f"metric.{name}" in data.columns:
+            found.append(name)
+        elif len(keys) <= MOST_NUMBERS:
+            found += [key.removeprefix("metric.") for key in keys]
+    return found or named[:1]
 
 
 def select_records(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:

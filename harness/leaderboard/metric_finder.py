@@ -16,16 +16,19 @@ FindMetric = Callable[[str], Any]
 
 
 def find_metrics(suite: Suite) -> FindMetric:
-    """Return a function that finds a suite's metric by the name of its number, or returns None."""
+    """Return a function that finds a suite's metric by the name of its number, or returns None.
+
+    A number's name is the metric's, maybe with a full stop and one of its keys.
+    """
 
     @cache
     def find(name: str) -> Any:
         from harness.discovery.parts import Resolver
 
-        for reference in metric_references(suite):
-            if reference.shown == name:
-                with suppress(HarnessError):
-                    return Resolver().resolve("metrics", reference, f"metric '{name}'").object
+        named = [r for r in metric_references(suite) if f"{name}.".startswith(f"{r.shown}.")]
+        for reference in sorted(named, key=lambda r: -len(r.shown)):
+            with suppress(HarnessError):
+                return Resolver().resolve("metrics", reference, f"metric '{name}'").object
         return None
 
     return find

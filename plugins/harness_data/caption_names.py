@@ -41,8 +41,8 @@ def find_named_files(
     A name is a path below `folder`. If there is no such file, it is the only one below of this name without its suffix,
     or the only one that differs in nothing but case, suffix, leading zeros, or further folders above: but not one that
     another name means too, unless both say the same. `list_files` is asked only if some file is not at its path.
-    Raises DataError, naming the place, for a name that leads out of the folder, if no file is similar, and for one that
-    may mean two files that differ in their suffix.
+    Raises DataError, naming the place, for an address, for a name that leads out of the folder, if no file is similar,
+    and for one that may mean two files that differ in their suffix.
     """
     inside = {name: resolve_inside(replace_surrogates(name)) for name in places}
     is_there = os.path.isfile if thing == "image" else os.path.exists  # a video may be a folder of frames
@@ -74,6 +74,10 @@ def find_named_files(
         if all(_mean_same(first, name) for name in names):
             paths |= dict.fromkeys(names, path)
     for name, where in places.items():
+        if name not in paths and "://" in name:
+            raise DataError(
+                f"{where}: {thing} '{shorten_text(name)}' is an address; download it, and give its path"
+            )
         if name not in paths and inside[name] is None:
             raise DataError(
                 f"{where}: {thing} '{shorten_text(name)}' is not below {folder}: give paths relative to it, or the "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,13 +30,26 @@ def mix_captions(right: str, wrong: Sequence[str], id: str) -> Answers:
 def read_json_records(path: Path) -> Iterator[tuple[str, CocoRecord]]:
     """Yield key and record of each object that a JSON file holds, in a list or by its key.
 
-    Raises DataError, naming the file, if it holds neither, or nothing.
+    Raises DataError, naming the file, if it holds neither, or nothing, or two objects of one key.
     """
     values = read_json_file(path)
+    if isinstance(values, dict) and (twice := _find_repeated_key(path)) is not None:
+        raise DataError(f"{path}, [{twice}]: this key is there twice")
     if not isinstance(values, list | dict) or not values:
         raise DataError(f"{path}: expected a list of objects, or objects by key, found {_name(values)}")
     for key, one in enumerate(values) if isinstance(values, list) else values.items():
         yield str(key), CocoRecord(one, f"{path}, [{key}]")
+
+
+def _find_repeated_key(path: Path) -> str | None:
+    """Return a key that the file's outermost object has twice, of which a parser keeps the last; or None."""
+    keys: list[str] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> None:
+        keys[:] = [key for key, _ in pairs]  # the outermost object ends last
+
+    json.loads(path.read_bytes(), object_pairs_hook=keep)
+    return next((key for key, count in Counter(keys).items() if count > 1), None)
 
 
 def _name(values: Any) -> str:

@@ -13,6 +13,7 @@ class HubnessSkew:
 
     Σ (x − mean)³ / (G · sd³) over all G candidates. Hubs, which are found by far too many queries, make it large; it is
     0 if all candidates are found equally often. k is the protocol's `depth`; it compares methods on one gallery at one k.
+    Not defined if k is no less than the number of candidates, since then every query finds all of them.
     Source: Radovanović, Nanopoulos and Ivanović, "Hubs in Space", JMLR 2010.
     """
 
@@ -20,12 +21,17 @@ class HubnessSkew:
     higher_is_better = False
 
     def __call__(self, rankings: Rankings) -> float:
-        """Return the skewness. Raises DataError if occurrences were not counted."""
+        """Return the skewness. Raises DataError if occurrences were not counted, or all candidates are among the first."""
         from scipy.stats import skew
 
         occurrences = require_rankings(rankings, "hubness-skew").occurrences
         if occurrences is None:
             raise DataError("hubness-skew: how often each candidate was found was not counted")
-        if len(set(occurrences.tolist())) == 1:
+        if rankings.depth >= rankings.gallery:
+            raise DataError(
+                f"hubness-skew: all {rankings.gallery} candidates are among the first {rankings.depth} of every query: "
+                "lower the depth"
+            )
+        if float(np.ptp(occurrences)) <= 1e-9:
             return 0.0
-        return float(skew(np.asarray(occurrences, np.float64)))
+        return float(skew(occurrences))

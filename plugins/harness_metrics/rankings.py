@@ -31,7 +31,8 @@ class Rankings:
         before: L integers, the candidates with a larger score than the block.
         level: L integers, the size of the block.
         relevant: L integers, the positives in the block, at least one.
-        occurrences: G integers, how many queries have each candidate among their first `depth`; None if not counted.
+        occurrences: G numbers, how many queries have each candidate among their first `depth`; None if not counted.
+            Of candidates that are equal for all queries, each has the mean: the expectation over their orders.
         depth: how many of the first candidates `occurrences` counts; 0 if not counted.
 
     Raises DataError, naming the query, for levels that contradict each other or the gallery, and for a query without
@@ -45,7 +46,7 @@ class Rankings:
     before: NDArray[np.int64]
     level: NDArray[np.int64]
     relevant: NDArray[np.int64]
-    occurrences: NDArray[np.int64] | None = None
+    occurrences: NDArray[np.float64] | None = None
     depth: int = 0
 
     def __post_init__(self) -> None:
@@ -53,7 +54,7 @@ class Rankings:
         object.__setattr__(self, "groups", tuple(self.groups))
         names = ARRAYS if self.occurrences is None else (*ARRAYS, "occurrences")
         for name in names:
-            own = np.array(getattr(self, name), np.int64)
+            own = np.array(getattr(self, name), np.int64 if name in ARRAYS else np.float64)
             own.flags.writeable = False  # all metrics of a cell read the same arrays
             object.__setattr__(self, name, own)
         self._check_lengths()
@@ -101,12 +102,12 @@ class Rankings:
         if (
             self.occurrences.shape != (self.gallery,)
             or self.depth < 1
-            or self.occurrences.sum() != counted
+            or abs(self.occurrences.sum() - counted) > 1e-9 * counted
             or (self.occurrences < 0).any()
             or (self.occurrences > len(self)).any()
         ):
             raise DataError(
-                f"rankings: occurrences of shape {self.occurrences.shape} count {self.occurrences.sum()}; the first "
+                f"rankings: occurrences of shape {self.occurrences.shape} count {self.occurrences.sum():g}; the first "
                 f"{self.depth} of {self.gallery} candidates of {len(self)} queries are {counted}"
             )
 
@@ -178,7 +179,7 @@ class Rankings:
         wrong = set(np.random.default_rng(seed).permutation(count)[round(quality * count) :].tolist())
         before: list[int] = []
         level: list[int] = []
-        occurrences = np.zeros(gallery, np.int64)
+        occurrences = np.zeros(gallery)
         for query in range(count):
             before += [gallery - 6, gallery - 1] if query in wrong else [0, 1]
             level += [4, 1] if query in wrong else [1, 1]

@@ -179,7 +179,8 @@ class ZeroShotTexts:
 def normalise_rows(embeddings: NDArray[Any]) -> NDArray[np.float64]:
     """Return embeddings N×D of length 1 in float64; a row of zeros remains."""
     rows = np.asarray(embeddings, np.float64)
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths == 0, 1, lengths))
 
 
 def _remark_unfinished(task: AttributeTask, unfinished: list[int]) -> None:

@@ -139,6 +139,13 @@ class AttributeClassification:
             if not len(split):
                 raise DataError(f"{where}: the split '{name}' has no samples")
             check_side(table, split, name == UNSEEN, f"{where}, split '{name}'")
+        tests = np.concatenate([np.unique(job.splits(name).targets) for name in tested])
+        wanted = np.arange(len(table.unseen)) if len(tested) > 1 else table.unseen_classes
+        if absent := [table.class_names[n] for n in wanted if n not in tests]:
+            job.remark(
+                f"{where}: {len(absent)} of {len(wanted)} tested classes have no test image (first: '{absent[0]}'), and means "
+                "over classes are those of the others"
+            )
         shown = np.unique(train.targets)
         if len(shown) < 2:
             raise DataError(f"{where}: split '{TRAIN}' has images of {len(shown)} classes, two are needed")

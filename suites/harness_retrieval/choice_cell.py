@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import Answers, DataError, Job, Result
-from harness.inference.evaluate import measure_evidence, measure_samples
+from harness.inference.evaluate import measure_evidence, measure_resamples, measure_samples
 from harness.inference.splits import find_test_split
 from harness_metrics.caption_choices import CaptionChoices
 from harness_metrics.choice_metrics import number_groups
@@ -77,7 +77,7 @@ class ChoiceCell:
             raise next(iter(self.job.failures.values()))
         return Result(
             metrics, count=len(choices), samples=self._list_samples(choices), cost=self._cost,
-            notes=self._describe(choices), evidence=evidence,
+            notes=self._describe(choices), evidence=evidence, resamples=measure_resamples(self.job, choices),
         )  # fmt: skip
 
     def _score(self) -> CaptionChoices:

@@ -10,9 +10,10 @@ import numpy as np
 from harness import DataError, EncodesImages, EncodesTexts, Job, has
 from harness.inference.evaluate import outputs
 from harness.inference.prompts import ALIKE, describe_cut, find_cut
-from harness.inference.zeroshot import encode_prompts, similarity_of
+from harness.inference.zeroshot import similarity_of
 from harness_language.contracts import ScoresContinuations
 from harness_language.conversations import Question, Turn
+from harness_retrieval.alike_embeddings import find_alike
 from harness_retrieval.choice_options import Normalisation
 from harness_retrieval.text_contracts import JudgesTexts
 
@@ -48,14 +49,10 @@ def embed_choices(
     job: Job, split_name: str, texts: Sequence[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float | None]:
     """Return embeddings of a split's images and of texts, from the cache or computed, and the images per second."""
+    from harness_retrieval.embeddings import encode_unique
+
     images, rate = outputs(job, "image embeddings", split_name)
-    words = job.features(
-        "text embeddings",
-        None,
-        lambda: encode_prompts(job.model, texts).cpu().numpy(),
-        images=False,
-        texts=list(texts),
-    )
+    words = encode_unique(job, texts)
     return images, words, rate
 
 
@@ -66,14 +63,15 @@ def score_by_similarity(
 
     Similarities are cosines, or what the model declares (products are scaled to embeddings of mean length 1), in
     float64 from float32 embeddings. Captions whose embeddings differ by rounding alone (to the model they are the same
-    tokens, or were cut to the same) have the same score, with a remark. Raises DataError, naming the sample, for an
-    embedding that is not finite.
+    tokens, or were cut to the same) have the same score, with a remark; so do images. Raises DataError, naming the
+    sample, for an embedding that is not finite.
     """
     split, texts = job.splits(split_name), list_texts(choices)
     images, words, rate = embed_choices(job, split_name, texts)
     place = {text: n for n, text in enumerate(texts)}
     similarity = similarity_of(job.model)
     scale = _to_directions if similarity == "cosine" else _to_mean_length
+    images = images[find_alike(scale(images))]  # a group may ask which of two images is nearer
     seen, compared = scale(images), scale(words)
     scores, alike = [], 0
     for row, own in enumerate(choices):
@@ -153,14 +151,15 @@ def _spread(
 def _to_directions(rows: NDArray[Any]) -> NDArray[np.float64]:
     """Return rows of length 1 in float64; zeros stay zeros."""
     exact = np.asarray(rows, np.float64)
-    found: NDArray[np.float64] = exact / np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
+    found: NDArray[np.float64] = exact / np.where(lengths == 0, 1, lengths)
     return found
 
 
 def _to_mean_length(rows: NDArray[Any]) -> NDArray[np.float64]:
     """Return rows in float64 with a mean length of 1, whose products are in the order of the rows' own."""
     exact = np.asarray(rows, np.float64)
-    found: NDArray[np.float64] = exact / max(float(np.linalg.norm(exact, axis=1).mean()), 1e-12)
+    found: NDArray[np.float64] = exact / (float(np.linalg.norm(exact, axis=1).mean()) or 1.0)
     return found
 
 

@@ -18,6 +18,7 @@ from harness.inference.evaluate import image_pipeline
 from harness.inference.prompts import find_cut
 from harness.inference.zeroshot import encode_prompts, similarity_of
 from harness.learning.pipeline import take_sample
+from harness_retrieval.alike_embeddings import find_alike
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,9 +92,15 @@ def average_frames(embeddings: torch.Tensor, counts: Sequence[int], unit: bool =
 
     Frames are normalised, averaged, and normalised again, if `unit`; else only averaged.
     """
-    each = F.normalize(embeddings, dim=-1) if unit else embeddings
+    each = to_unit_length(embeddings) if unit else embeddings
     means = torch.stack([part.mean(dim=0) for part in each.split(list(counts))])
-    return F.normalize(means, dim=-1) if unit else means
+    return to_unit_length(means) if unit else means
+
+
+def to_unit_length(embeddings: torch.Tensor) -> torch.Tensor:
+    """Return embeddings N×D with unit length, whatever their own, whose squares may overflow or vanish; zeros stay zeros."""
+    largest = embeddings.abs().amax(dim=-1, keepdim=True)
+    return F.normalize(embeddings / torch.where(largest == 0, 1.0, largest), dim=-1)
 
 
 class FilmSplit:
@@ -134,6 +141,18 @@ def embed_texts(job: Job, texts: Sequence[str]) -> tuple[torch.Tensor, int]:
     unique = list(dict.fromkeys(texts))
     place = {text: n for n, text in enumerate(unique)}
     at = np.array([place[text] for text in texts], np.int64)
+    encoded = encode_unique(job, unique)
+    cut = job.features(
+        "text embeddings", None, lambda: find_cut(job.model, unique), images=False, texts=unique, fact="cut"
+    )
+    found = torch.from_numpy(encoded)
+    if similarity_of(job.model) == "cosine":
+        found = to_unit_length(found)
+    return found[torch.from_numpy(at)], int(np.asarray(cut)[at].sum())
+
+
+def encode_unique(job: Job, unique: Sequence[str]) -> NDArray[np.float32]:
+    """Return the model's own embedding of each of U different texts, U×D, from the cache or computed in the cell's precision."""
 
     def compute(start: int, stop: int, advance: Advance) -> NDArray[np.float32]:
         parts = []
@@ -141,20 +160,36 @@ def embed_texts(job: Job, texts: Sequence[str]) -> tuple[torch.Tensor, int]:
             for first in range(start, stop, TEXTS_AT_ONCE):
                 last = min(first + TEXTS_AT_ONCE, stop)
                 parts.append(encode_prompts(job.model, unique[first:last]).cpu().numpy())
+                if len(parts[-1]) != last - first:
+                    raise DataError(f"the model embedded {len(parts[-1])} of {last - first} texts")
                 advance(last - start, stop - start)
         return np.concatenate(parts)
 
     work: InBlocks[NDArray[np.float32]] = InBlocks(
         len(unique), TEXTS_AT_ONCE, name_device(job.device), compute, advance=job.advance
     )
-    encoded = job.features("text embeddings", None, work, images=False, texts=unique)
-    cut = job.features(
-        "text embeddings", None, lambda: find_cut(job.model, unique), images=False, texts=unique, fact="cut"
-    )
-    found = torch.from_numpy(np.asarray(encoded, np.float32))
-    if similarity_of(job.model) == "cosine":
-        found = F.normalize(found, dim=-1)
-    return found[torch.from_numpy(at)], int(np.asarray(cut)[at].sum())
+    encoded = job.features("text embeddings", None, work, images=False, texts=list(unique))
+    return np.asarray(encoded, np.float32)
+
+
+def merge_alike(
+    job: Job, embeddings: torch.Tensor, what: str, texts: Sequence[str] = ()
+) -> tuple[torch.Tensor, NDArray[np.int64]]:
+    """Return embeddings N×D, of which those that are equal up to rounding are equal, and the first of its equals for each, N.
+
+    So they tie whatever the batches that they were computed in. Remarks how many have one before them. `texts`: what
+    they are of, if equal ones are no news.
+    """
+    first = find_alike(embeddings.numpy())
+    news = first != np.arange(len(first))
+    if texts:
+        news &= np.array([texts[n] != texts[m] for n, m in enumerate(first.tolist())])
+    if count := int(news.sum()):
+        others = "one of other words" if texts else "another"
+        job.remark(
+            f"{count} of {len(first)} {what} are the same to the model as {others} before them, and tie with it"
+        )
+    return embeddings[torch.from_numpy(first)], first
 
 
 def remark_zeros(job: Job, embeddings: torch.Tensor, what: str) -> None:

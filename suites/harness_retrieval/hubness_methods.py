@@ -44,7 +44,7 @@ class DualSoftmax:
             logs = scores.abs().log() + beta * scores - _pick(totals, columns, scores) + raised
             return scores.sign() * torch.logaddexp(logs, torch.zeros_like(logs))
 
-        return Similarity(task.queries, task.gallery, rescale)
+        return Similarity(task.queries, task.gallery, rescale, _note_lengths(beta, task))
 
 
 class QueryBank:
@@ -80,7 +80,7 @@ class QueryBank:
 
         count = int(active.sum())
         remark = f"{count} of {len(active)} queries were normalised by {len(bank)} training queries"
-        return Similarity(task.queries, task.gallery, rescale, (remark,))
+        return Similarity(task.queries, task.gallery, rescale, (remark, *_note_lengths(self.beta, task)))
 
 
 class MeanCentring:
@@ -121,6 +121,17 @@ def sum_over_queries(
             own = torch.logsumexp(block.scores, dim=0)
             totals[block.columns] = torch.logaddexp(totals[block.columns], own)
     return totals
+
+
+def _note_lengths(beta: float, task: RetrievalTask) -> tuple[str, ...]:
+    """Return a remark where inner products of embeddings N×D and M×D are no cosines, for which β is made."""
+    for side in (task.queries, task.gallery):
+        lengths = side.norm(dim=1)
+        if float((lengths[lengths > 0] - 1).abs().max() if (lengths > 0).any() else 0.0) > 1e-3:
+            return (
+                f"β = {beta:g} is meant for cosines, and these embeddings have lengths up to {float(lengths.max()):.3g}",
+            )
+    return ()
 
 
 def _check_beta(name: str, beta: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness import OptionError
+from harness import DataError, OptionError
 from harness_retrieval.contracts import RetrievalTask, Similarity
 
 if TYPE_CHECKING:
@@ -62,4 +62,11 @@ class LorentzDistance:
     def _place(self, embeddings: torch.Tensor) -> torch.Tensor:
         from harness_retrieval.lorentz import exp_map
 
-        return exp_map(self.scale * embeddings.double(), self.curvature)
+        points = exp_map(self.scale * embeddings.double(), self.curvature)
+        if not bool(points.square().sum(-1).isfinite().all()):
+            longest = float(embeddings.double().norm(dim=-1).max())
+            raise DataError(
+                f"lorentz-distance: embeddings have lengths up to {longest:.3g}, whose points are too far out for any "
+                "number: lower `scale` (MERU begins with 1/√D)"
+            )
+        return points

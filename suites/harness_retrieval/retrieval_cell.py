@@ -11,16 +11,18 @@ import numpy as np
 
 from harness import DataError, Job, Result, derive_seed
 from harness.contract.targets import target_kind
-from harness.inference.evaluate import compute_metrics, measure_samples
+from harness.inference.evaluate import compute_metrics, measure_resamples, measure_samples
 from harness.inference.evaluation_facts import describe_preparation
 from harness.inference.prompts import describe_cut
 from harness.inference.splits import find_test_split
 from harness.inference.zeroshot import fill_template, similarity_of
 from harness_metrics.rankings import Rankings
+from harness_retrieval.alike_embeddings import count_occurrences
 from harness_retrieval.block_scores import check_embeddings
 from harness_retrieval.captioned_images import CaptionedImages, read_captioned_images
 from harness_retrieval.contracts import RetrievalTask, Similarity
-from harness_retrieval.embeddings import embed_images, embed_texts, remark_zeros, require_both
+from harness_retrieval.embeddings import embed_images, embed_texts, merge_alike, remark_zeros, require_both
+from harness_retrieval.ranking_remarks import note_certain_numbers, note_ties_at_depth
 from harness_retrieval.retrieval_options import IMAGE_TO_TEXT, TEXT_TO_IMAGE, RetrievalOptions, find_bank
 from harness_retrieval.search import rank_positives, top_k
 
@@ -38,12 +40,13 @@ CONVENTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The queries or the candidates: their ids, what they say or show, groups and embeddings."""
+    """The queries or the candidates: ids, what they say or show, groups, embeddings, and for each the first of its equals."""
 
     ids: Sequence[str]
     shown: Sequence[str]
     groups: Sequence[str]
     vectors: torch.Tensor
+    alike: NDArray[np.int64]
 
 
 class RetrievalCell:
@@ -84,6 +87,7 @@ class RetrievalCell:
             cost=cost,
             notes=self._describe(rankings),
             evidence={"": rankings},
+            resamples=measure_resamples(self.job, rankings),
         )
 
     def warm(self) -> None:
@@ -119,8 +123,9 @@ class RetrievalCell:
         require_both(pixels, texts, job.cell.model.label if job.cell.model else "the model")
         remark_zeros(job, pixels, "images")
         remark_zeros(job, texts, "texts")
-        images = Side(data.image_ids, data.image_ids, data.groups, pixels)
-        words = Side(data.text_ids, data.texts, [data.groups[n] for n in data.owners.tolist()], texts)
+        images = Side(data.image_ids, data.image_ids, data.groups, *merge_alike(job, pixels, "images"))
+        owners = [data.groups[n] for n in data.owners.tolist()]
+        words = Side(data.text_ids, data.texts, owners, *merge_alike(job, texts, "texts", data.texts))
         return (images, words, rate) if self.direction == IMAGE_TO_TEXT else (words, images, rate)
 
     def _fit(self, queries: torch.Tensor, gallery: torch.Tensor) -> Similarity:
@@ -151,6 +156,8 @@ class RetrievalCell:
         if name is None:
             raise DataError(f"{self.label}: has no split to take a bank of queries from: set bank_split")
         data, most = self._read(name), self.options.bank
+        for remark in data.remarks:
+            self.job.remark(f"{remark} (split '{name}', the bank)")
         from_images = self.direction == IMAGE_TO_TEXT
         count = len(data.rows) if from_images else len(data.texts)
         chosen = np.arange(count)
@@ -181,14 +188,21 @@ class RetrievalCell:
         engine = (
             options.engine if similarity.rescale is None else "torch"
         )  # faiss can't rescale; ranks are the same
-        found = top_k(
-            *both, options.depth, rescale=similarity.rescale, memory=memory, engine=engine, device=device
+        scores, found = top_k(
+            *both, options.depth + 1, rescale=similarity.rescale, memory=memory, engine=engine, device=device
         )
-        first = found[1].numpy()
-        occurrences = np.bincount(first.reshape(-1), minlength=len(gallery.ids))
+        first = found[:, : options.depth].numpy()
+        # by id, the first of equal candidates is found, and the others are not
+        alike = gallery.alike if options.ties == "expected" else np.arange(len(gallery.ids))
         rankings = Rankings(
-            queries.ids, queries.groups, len(gallery.ids), *levels, occurrences, min(options.depth, len(gallery.ids))
+            queries.ids, queries.groups, len(gallery.ids), *levels, count_occurrences(first, alike),
+            min(options.depth, len(gallery.ids)),
         )  # fmt: skip
+        said = note_certain_numbers(self.job.metrics, rankings)
+        if options.ties == "expected":
+            said += note_ties_at_depth(self.job.metrics, scores, alike[found.numpy()], options.depth)
+        for remark in said:
+            self.job.remark(f"{self.label}, {self.direction}: {remark}")
         return rankings, first[:, 0]
 
     def _list_samples(

@@ -35,7 +35,7 @@ class RetrievalOptions:
             if value is not None and value < 1:
                 raise OptionError(f"retrieval: {name} must be at least 1, not {value}")
         self.split, self.captions, self.ties = split, captions, ties
-        self.template = check_templates([template], "retrieval: template")[0]
+        self.template = check_templates([template], "retrieval: template", what="caption")[0]
         self.bank_split, self.bank, self.depth = bank_split, bank, depth
         self.memory, self.engine = memory, engine
 

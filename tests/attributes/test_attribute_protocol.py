@@ -18,7 +18,11 @@ from harness.discovery import registry
 from harness.errors import DataError, OptionError
 from harness_attributes.attribute_table import AttributeTable, check_side, read_attribute_table
 from harness_attributes.contracts import AttributeTask
-from harness_attributes.methods import DirectAttributePrediction, IndirectAttributePrediction
+from harness_attributes.methods import (
+    DirectAttributePrediction,
+    IndirectAttributePrediction,
+    normalise_rows,
+)
 
 SIDE = 4
 TABLE = np.array(
@@ -71,6 +75,8 @@ class DescribedImages:
             self.class_attributes_binary[7] = self.class_attributes_binary[6]
         if fault == "not described":
             del self.class_attributes
+        if fault == "class not tested" and split != "train":
+            self.targets[self.targets == self.targets.max()] -= 1
         if fault == "other names" and split == "test-unseen":
             self.class_names = self.class_names[::-1]
 
@@ -190,6 +196,16 @@ def test_an_embedding_that_is_not_finite_is_named(run):
     assert "the model's embedding of sample 'train/000' is not finite, as 48 of 48 are" in record.reason
 
 
+def test_classes_without_test_images_are_remarked(run):
+    said = "have no test image (first: '{}'), and means over classes are those of the others"
+    assert f"1 of 2 tested classes {said.format('class 7')}" in " ".join(
+        run(fault="class not tested").remarks
+    )
+    both = " ".join(run("generalised", fault="class not tested").remarks)
+    assert f"2 of 8 tested classes {said.format('class 5')}" in both
+    assert "no test image" not in " ".join(run("generalised").remarks)
+
+
 def test_attributes_and_classes_that_tell_nothing_are_remarked(run):
     constant = run(fault="constant")
     assert constant.notes["attributes"] == 3
@@ -285,6 +301,12 @@ def test_methods_agree_with_brute_force_over_scikit_learns_probabilities(seed, p
         scores = method(strength=3.0, prior=prior).learn(task)(images)
         expected = products / products.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(softmax(scores, axis=1), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e30])
+def test_short_and_long_embeddings_are_normalised(length):
+    found = normalise_rows(length * np.array([[3, 4], [0, 0]], np.float64).astype(np.float32))
+    np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
 def test_two_seen_classes_are_enough():

@@ -89,6 +89,25 @@ def test_a_table_has_intervals_and_ties(suite, tmp_path):
     assert {name for name, entry in rows.items() if entry.best or entry.tied} == {"more", "same"}
 
 
+def test_intervals_of_each_of_several_numbers_stay_within_the_bounds(suite, tmp_path):
+    class ByName(SquaredAccuracy):
+        """Its number under a key."""
+
+        def __call__(self, predictions: Predictions) -> Any:
+            return {"square": super().__call__(predictions)}
+
+        def resampled(self, predictions: Predictions, weights: Any) -> Any:
+            return {"square": super().resampled(predictions, weights)}
+
+    harness.register("metrics", "by-name", ByName)
+    models = [{"plugin": "knows", "label": "little", "share": 0.05}]
+    result = harness.run({**suite, "models": models, "metrics": ["by-name"]}, store=tmp_path / "s", limit=40)
+    entry = result.tables()[0].rows[0].entries[0]
+    assert entry.low == 0 < entry.value < entry.high
+    draws = Store(tmp_path / "s").resamples(result.records[0].id)["by-name.square"]
+    assert 2 * entry.value - np.quantile(draws, 0.975) < 0  # where the bootstrap alone would put it
+
+
 def test_two_stores_are_compared_on_the_same_resampled_sets(suite, tmp_path):
     for name, model in (("a", suite["models"][0]), ("b", suite["models"][1])):
         harness.run({**suite, "models": [{**model, "label": "m"}]}, store=tmp_path / name, limit=100)

@@ -116,6 +116,15 @@ def test_faults_in_sugarcrepe_are_named(tmp_path: Path, change: Change, problem:
     assert "\n" not in str(caught.value)
 
 
+def test_a_key_that_stands_twice_is_no_loss(tmp_path: Path) -> None:
+    record = json.dumps({"filename": "1.jpg", "caption": "a", "negative_caption": "b", "0": {"0": 1}})
+    (tmp_path / "swap_obj.json").write_text(f'{{"0": {record}, "1": {record}, "0": {record}}}')
+    with pytest.raises(DataError, match=r"swap_obj.json, \[0\]: this key is there twice"):
+        SugarCrepe(tmp_path, categories=["swap-obj"]).load("test")
+    (tmp_path / "swap_obj.json").write_text(f'{{"0": {record}, "1": {record}}}')
+    assert len(SugarCrepe(tmp_path, categories=["swap-obj"]).load("test")) == 2
+
+
 def test_a_missing_image_is_told(tmp_path: Path) -> None:
     write_sugarcrepe(tmp_path)
     (tmp_path / "val2017" / "000000000001.jpg").unlink()

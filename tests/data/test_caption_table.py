@@ -300,6 +300,7 @@ def test_groups_and_ids_of_columns(images):
         ("7,,x,G,train", "t.csv:5: names no image"),
         ("7,images/a.png,x,and,G,train", "t.csv:5: this row has not as many cells as the first line"),
         ("7,../a.png,x,G,train", "t.csv:5: image '../a.png' is not below"),
+        ("7,http://x.org/z.png,x,G,train", "t.csv:5: image 'http://x.org/z.png' is an address; download it"),
     ):
         with pytest.raises(DataError, match=said.replace(".", r"\.")):
             CaptionTable(write(images / "t.csv", f"{text}{wrong}\n"), id_column="key").load("train")

@@ -205,6 +205,10 @@ def test_hubs_make_the_occurrences_skew() -> None:
     assert HubnessSkew()(found([2, 2, 2], 1)) == 0
     with pytest.raises(DataError, match="was not counted"):
         HubnessSkew()(rank_one("10"))
+    with pytest.raises(
+        DataError, match="all 3 candidates are among the first 3 of every query: lower the depth"
+    ):
+        HubnessSkew()(found([2, 2, 2], 3))
 
 
 def test_options_and_emptiness_are_refused() -> None:

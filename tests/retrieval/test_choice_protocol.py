@@ -20,7 +20,7 @@ from harness_language.conversations import Question
 from harness_metrics.caption_choices import CaptionChoices
 from harness_retrieval.choice_cell import measure_choices
 from harness_retrieval.choice_options import ChoiceOptions
-from harness_retrieval.choice_scoring import find_first_alike
+from harness_retrieval.choice_scoring import _to_directions, _to_mean_length, find_first_alike
 
 COLOURS = ("red", "green", "blue")
 
@@ -98,6 +98,21 @@ class Noisy(Constant):
         )
 
 
+class Blurred(Eyes):
+    """Embeds every image alike up to rounding, and each text in the cell's precision."""
+
+    autocast: list[bool] = []  # noqa: RUF012
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.ones(len(images), 3) + 1e-7 * torch.randn(
+            len(images), 3, generator=torch.Generator().manual_seed(len(images))
+        )
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        Blurred.autocast.append(torch.is_autocast_enabled("cpu"))
+        return torch.tensor([[1.0, len(text), ord(text[0])] for text in texts])
+
+
 class Broken(Eyes):
     """Embeds one caption as no number."""
 
@@ -160,8 +175,8 @@ class Viewer(Speaker):
 
 
 MODELS = {
-    "eyes": Eyes, "constant": Constant, "noisy": Noisy, "broken": Broken, "own": OwnScore, "lengths": Lengths, "grammar": Grammar,
-    "speaker": Speaker, "viewer": Viewer,
+    "eyes": Eyes, "constant": Constant, "noisy": Noisy, "blurred": Blurred, "broken": Broken, "own": OwnScore, "lengths": Lengths,
+    "grammar": Grammar, "speaker": Speaker, "viewer": Viewer,
 }  # fmt: skip
 
 
@@ -170,13 +185,19 @@ def run(tmp_path, monkeypatch) -> Iterator[Callable[..., Any]]:
     """A function that runs toy models on the plates and returns their records by model."""
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
 
-    def run(*models: str, protocol: dict[str, Any] | None = None, metrics=("strict-choice",), **changes: Any):
+    def run(
+        *models: str,
+        protocol: dict[str, Any] | None = None,
+        metrics=("strict-choice",),
+        run=None,
+        **changes: Any,
+    ):
         monkeypatch.setattr(Plates, "changes", changes)
         suite = {
             "name": "toy", "protocol": {"plugin": "caption-choice", **(protocol or {})}, "models": list(models),
             "datasets": ["plates"], "metrics": list(metrics), "seeds": [0],
         }  # fmt: skip
-        found = harness.run(suite, store=tmp_path / "store", device="cpu", executor="inline")
+        found = harness.run(suite, store=tmp_path / "store", device="cpu", executor="inline", **(run or {}))
         return {record.coordinates["model"]: record for record in found.records}
 
     with ExitStack() as stack:
@@ -216,6 +237,22 @@ def test_a_model_that_finds_all_captions_equal_is_right_nowhere(run, model):
     assert any("12 of 12 samples have different captions" in text for text in record.remarks)
 
 
+def test_rounding_of_images_is_no_preference_either(run):
+    """A model to which all images are the same never finds the right image for a caption."""
+    pairs = [(f"{n} before", f"after {n}") for n in range(6)]
+    targets = [Answers(choices=pair, right=right) for pair in pairs for right in (0, 1)]
+    metrics = run("blurred", metrics=["group-scores"], targets=targets)["blurred"].metrics
+    assert metrics == {f"group-scores.{key}": 0 for key in ("text", "image", "group")}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_texts_are_embedded_in_the_precision_that_the_cache_keeps_them_under(run, precision):
+    """The protocol `retrieval` reads the same entries of the cache."""
+    Blurred.autocast = []
+    run("blurred", run={"precision": precision})
+    assert Blurred.autocast == [precision == "bfloat16"]
+
+
 def test_an_embedding_that_is_no_number_names_the_sample(run):
     """Reference check 34."""
     record = run("broken")["broken"]
@@ -226,6 +263,13 @@ def test_an_embedding_that_is_no_number_names_the_sample(run):
 
 def test_lengths_count_for_a_model_that_compares_by_products(run):
     assert run("lengths")["lengths"].metrics["strict-choice"] == 1
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e25])
+@pytest.mark.parametrize("scale", [_to_directions, _to_mean_length])
+def test_lengths_of_all_embeddings_together_do_not_matter(scale, length):
+    rows = np.array([[3.0, 4], [0, 0], [1, 0]])
+    np.testing.assert_allclose(scale(length * rows), scale(rows), rtol=1e-12)
 
 
 def test_a_model_may_compare_by_itself(run):

@@ -44,7 +44,7 @@ def test_a_hub_loses_by_a_bank_that_knows_it() -> None:
     task = RetrievalTask(HUB, torch.eye(3), bank=HUB)
     found = QueryBank().fit(task)
     assert recall_at_1(found) == 1
-    assert found.remarks == ("3 of 3 queries were normalised by 3 training queries",)
+    assert found.remarks[0] == "3 of 3 queries were normalised by 3 training queries"
 
 
 @pytest.mark.parametrize("beta", [0.5, 20.0])
@@ -101,6 +101,14 @@ def test_logits_that_overflow_do_not_in_a_query_bank() -> None:
     active = np.isin(scores.argmax(1), top_k(bank, gallery, 1)[1].numpy())
     assert np.isfinite(lower).all()
     np.testing.assert_array_equal(order(found), np.argsort(-(scores - active[:, None] * lower), axis=1))
+
+
+@pytest.mark.parametrize("method", [DualSoftmax(), QueryBank()])
+def test_products_that_are_no_cosines_are_told(method: RetrievalMethod) -> None:
+    queries, gallery, bank = unit(7, 4, seed=1), unit(9, 4, seed=2), unit(5, 4, seed=3)
+    assert "meant for cosines" not in " ".join(method.fit(RetrievalTask(queries, gallery, bank)).remarks)
+    long = method.fit(RetrievalTask(queries, 3 * gallery, bank)).remarks
+    assert "β = 20 is meant for cosines, and these embeddings have lengths up to 3" in long
 
 
 def test_centring_removes_what_all_have_in_common() -> None:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import OptionError
+from harness import DataError, OptionError
 from harness_retrieval.contracts import RetrievalMethod, RetrievalTask
 from harness_retrieval.lorentz import (
     compute_time,
@@ -113,6 +113,13 @@ def test_unit_vectors_rank_as_the_cosine_and_it_says_so() -> None:
     found = LorentzDistance().fit(RetrievalTask(queries, gallery))
     assert "the same length" in found.remarks[0]
     assert torch.equal(top_k(found.queries, found.gallery, 30)[1], top_k(queries, gallery, 30)[1])
+
+
+def test_points_too_far_out_are_refused() -> None:
+    task = RetrievalTask(torch.eye(3), 800 * torch.eye(3))
+    with pytest.raises(DataError, match=r"lengths up to 800, whose points are too far out.*lower `scale`"):
+        LorentzDistance().fit(task)
+    assert LorentzDistance(scale=0.01).fit(task).gallery.isfinite().all()
 
 
 def test_time_components_and_wrong_options() -> None:

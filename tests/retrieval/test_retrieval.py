@@ -15,6 +15,7 @@ import harness
 from harness import OptionError
 from harness_retrieval.embeddings import average_frames
 from harness_retrieval.retrieval_options import RetrievalOptions
+from tests.retrieval.conftest import Lookup
 
 # cosines with the three images e1, e2, e3
 TEXTS = {"a": (3, 2, 1), "a too": (1, 3, 2), "b": (1, 3, 2), "b too": (2, 3, 1), "c": (1, 2, 3)}
@@ -179,11 +180,70 @@ def test_models_are_compared_by_query_and_clustered_by_image(search, tmp_path):
 
 
 def test_metrics_added_later_come_from_the_kept_ranks(search, tmp_path):
-    first = search(np.eye(3), TEXTS, DATA)[1]
-    later = search(np.eye(3), TEXTS, DATA, suite={"metrics": ["mean-average-precision", "hubness-skew"]})[1]
+    first = search(np.eye(3), TEXTS, DATA, depth=1)[1]
+    more = {"metrics": ["mean-average-precision", "hubness-skew", "median-rank"]}
+    later = search(np.eye(3), TEXTS, DATA, depth=1, suite=more)[1]
+    at_once = search(np.eye(3), TEXTS, DATA, depth=1, suite=more, store="fresh")[1]
     assert later.metrics["mean-average-precision"] == pytest.approx((1 + 1 / 3 + 1 + 1 + 1) / 5)
-    assert later.metrics["hubness-skew"] == 0  # all three images are among the first ten of all texts
+    assert later.metrics["hubness-skew"] == at_once.metrics["hubness-skew"]
     assert later.provenance["started"] == first.provenance["started"]
+    draws = [harness.Store(tmp_path / s).resamples(later.id) for s in ("store", "fresh")]
+    assert draws[0]["median-rank"].equals(draws[1]["median-rank"])
+
+
+def test_median_ranks_have_intervals_and_are_paired(search, tmp_path):
+    rng = np.random.default_rng(1)
+    data = [(n, [f"{n}", f"{n} too"]) for n in range(40)]
+    images = rng.normal(size=(40, 6))
+    texts = {t: images[n] + 3 * rng.normal(size=6) for n, own in data for t in own}
+    suite = {"metrics": ["median-rank"]}
+    search(images, texts, data, suite=suite, store="a")
+    search(images, {t: rng.normal(size=6) for t in texts}, data, suite=suite, store="b")
+    found = harness.compare(tmp_path / "a", tmp_path / "b").to_dict()["differences"]
+    assert {row["paired_by"] for row in found} == {"resamples"}
+    assert all(row["interval"][0] < row["difference"] < row["interval"][1] for row in found)
+
+
+def test_numbers_that_no_model_could_miss_are_named(search):
+    metrics = [{"plugin": "recall-at-k", "k": k, "label": f"R@{k}"} for k in (1, 2, 3, 4)]
+    metrics += [{"plugin": "true-recall-at-k", "k": 5, "label": "recall@5"}]
+    images, texts = search(np.eye(3), TEXTS, DATA, suite={"metrics": metrics})
+    # of five texts, four are wrong for the third image
+    assert "R@3, R@4, recall@5 are 1 whatever the model, since there are 3 candidates" in " ".join(
+        texts.remarks
+    )
+    assert "recall@5 is 1 whatever the model, since there are 5 candidates" in " ".join(images.remarks)
+    for one in search([[1.0, 0]], {"a": (1, 0), "b": (0, 1)}, [(0, ["a", "b"])], suite={"metrics": metrics}):
+        assert "candidates are right for every query: no number says anything" in " ".join(one.remarks)
+
+
+def test_equal_candidates_share_their_hubness(search):
+    """The first image is there three times: whichever is listed first, each is found as often as the others."""
+    suite = {"metrics": ["recall-at-k", "hubness-skew"]}
+    data = [(0, ["a"]), (0, ["b"]), (1, ["c"]), (0, ["d"])]
+    texts = {"a": (3, 1), "b": (3, 2), "c": (1, 2), "d": (3, 1)}
+    found = [
+        search(np.eye(2), texts, own, depth=1, suite=suite, store=store)[1]
+        for store, own in (("a", data), ("b", data[::-1]))
+    ]
+    for record in found:  # 1, 1, 1 and 1
+        assert record.metrics["hubness-skew"] == 0
+        assert "equal scores decide" not in " ".join(record.remarks)
+    by_id = search(np.eye(2), texts, data, depth=1, ties="id", suite=suite, store="id")[1]
+    assert by_id.metrics["hubness-skew"] == pytest.approx(0.8164966)  # 3, 0, 1 and 0
+
+
+def test_other_ties_for_a_place_among_the_first_are_remarked(search):
+    suite = {"metrics": ["recall-at-k", "hubness-skew"]}
+    same = {"a": (1.0, 1, 1), "b": (1.0, 1, 1), "c": (0, 0, 1)}
+    data = [(n, [text]) for n, text in enumerate(same)]
+    record = search(np.eye(3), same, data, depth=2, suite=suite)[1]
+    said = "for 3 of 3 queries equal scores decide which candidates are among the first 2"
+    assert said in " ".join(record.remarks)
+    clear = search(np.eye(3), TEXTS, DATA, depth=1, suite=suite)[1]
+    assert "equal scores decide" not in " ".join(clear.remarks)
+    all_of_them = search(np.eye(3), TEXTS, DATA, suite=suite, store="all")[1]
+    assert "all 3 candidates are among the first 3 of every query" in str(all_of_them.failures)
 
 
 def test_hubs_are_counted_among_the_first(search):
@@ -235,6 +295,17 @@ def test_a_bank_is_of_training_queries(search, direction):
     assert len(search.seen[-1]) == 1
     count = 2 if direction == "image to text" else 3
     assert f"the bank has 1 of the {count} queries of the split 'train', drawn at random" in few[0].remarks
+    blank = search(
+        np.eye(2),
+        texts,
+        data,
+        training=[*training, (0, [" "])],
+        directions=[direction],
+        suite=suite,
+        store="blank",
+    )
+    said = "shown: 1 of {} images have no caption and are left out (split 'train', the bank)"
+    assert said.format(len(training) + 1) in blank[0].remarks
 
 
 @pytest.mark.parametrize(
@@ -274,6 +345,21 @@ def test_embeddings_that_are_no_numbers_name_their_sample(search):
     assert "shown, texts: the embedding of 'test1#0' has NaN" in found.reason
 
 
+@pytest.mark.parametrize("length", [1e-30, 1e-12, 1e25, 1e36])
+def test_cosines_do_not_depend_on_lengths_that_square_to_nothing_or_infinity(search, tmp_path, length):
+    usual = search(np.eye(3), TEXTS, DATA, store="usual")
+    texts = {text: (n + 1) * length * np.array(TEXTS[text]) for n, text in enumerate(TEXTS)}
+    for a, b in zip(usual, search(length * np.eye(3), texts, DATA), strict=True):
+        assert ranks(a, tmp_path, "usual") == ranks(b, tmp_path)
+        assert "zero" not in " ".join(b.remarks)
+
+
+def test_a_model_that_loses_texts_is_told(search, monkeypatch):
+    monkeypatch.setattr(Lookup, "encode_text", lambda self, texts: torch.ones(len(texts) - 1, 3))
+    for record in search(np.eye(3), TEXTS, DATA):
+        assert "the model embedded 4 of 5 texts" in record.reason
+
+
 def test_zero_embeddings_are_remarked(search):
     found = search([[1, 0], [0, 0]], {"a": (1, 0), "b": (0, 1)}, [(0, ["a"]), (1, ["b"])])[0]
     assert "1 of 2 embeddings of images are zero: all candidates tie for them" in found.remarks
@@ -292,7 +378,9 @@ def test_long_captions_are_cut_with_a_remark(search):
 def test_options_are_checked(name):
     with pytest.raises(OptionError, match=f"retrieval: {name} must be at least 1, not 0"):
         RetrievalOptions(**{name: 0})
-    with pytest.raises(OptionError, match="retrieval: template: 'a photo' has no place"):
+    with pytest.raises(
+        OptionError, match=r"retrieval: template: 'a photo' has no place \{\} for the caption"
+    ):
         RetrievalOptions(template="a photo")
 
 
