@@ -16,23 +16,28 @@ from numpy.typing import ArrayLike, NDArray
 from harness.statistics.checks import StatisticsError, check_level, check_vector
 from harness.statistics.intervals import Interval
 
-RESAMPLES = 1000
-"""How many resampled sets a record keeps the numbers of."""
+RESAMPLES, FEWEST = 1000, 200
+"""How many resampled sets a record keeps the numbers of, and how few where there are very many samples."""
+
+MOST_WEIGHTS = 10**8
+"""Weights above which there are fewer sets, so that they fit into memory."""
 
 
 def draw_sample_weights(
-    ids: Sequence[object], clusters: Sequence[object] | None = None, resamples: int = RESAMPLES
+    ids: Sequence[object], clusters: Sequence[object] | None = None, resamples: int | None = None
 ) -> NDArray[np.uint16]:
     """Return how often each of N samples counts in each of R resampled sets, R×N.
 
     Whole clusters are drawn with replacement where `clusters` says which samples belong together. The draws depend on
-    the set of names, not on their order. Raises StatisticsError for unequal lengths, or two samples of one id.
+    the set of names, not on their order. R is a thousand, but fewer above a hundred thousand samples. Raises StatisticsError for unequal lengths, or two samples of one id.
     """
     units = ids if clusters is None else clusters
     if len(units) != len(ids):
         raise StatisticsError(f"there are {len(ids)} ids and {len(units)} clusters")
     if len({str(i) for i in ids}) != len(ids):
         raise StatisticsError("two samples have the same id")
+    if resamples is None:
+        resamples = max(FEWEST, min(RESAMPLES, MOST_WEIGHTS // max(1, len(ids))))
     names, places = np.unique([str(unit) for unit in units], return_inverse=True)
     digest = hashlib.sha256("\x1f".join(names.tolist()).encode("utf-8", "surrogatepass")).digest()
     rng = np.random.default_rng(np.frombuffer(digest, np.uint32))

@@ -96,3 +96,7 @@ def test_ties_are_told_by_the_same_resampled_sets():
 
 def test_identical_draws_are_no_difference():
     assert resampled_p(0.0, np.zeros(100)) == 1.0
+
+
+def test_very_many_samples_have_fewer_sets():
+    assert [len(draw_sample_weights(range(n))) for n in (100, 250_000)] == [1000, 400]
