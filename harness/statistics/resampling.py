@@ -29,7 +29,8 @@ def draw_sample_weights(
     """Return how often each of N samples counts in each of R resampled sets, R×N.
 
     Whole clusters are drawn with replacement where `clusters` says which samples belong together. The draws depend on
-    the set of names, not on their order. R is a thousand, but fewer above a hundred thousand samples. Raises StatisticsError for unequal lengths, or two samples of one id.
+    the set of names, not on their order. R is a thousand, but fewer above a hundred thousand samples. Raises
+    StatisticsError for unequal lengths, or two samples of one id.
     """
     units = ids if clusters is None else clusters
     if len(units) != len(ids):
