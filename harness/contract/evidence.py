@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ class Predictions:
 
     @staticmethod
     def concat(parts: Sequence[Predictions]) -> Predictions:
-        """Return the predictions of several disjoint parts as one."""
+        """Return the predictions of several disjoint parts as one, of the first one's class."""
         import numpy as np
 
         logits, targets = (np.concatenate([getattr(p, k) for p in parts]) for k in ("logits", "targets"))
-        return Predictions(logits, targets, [i for p in parts for i in p.ids], parts[0].class_names)
+        return replace(parts[0], logits=logits, targets=targets, ids=[i for p in parts for i in p.ids])
 
 
 def _as_read_only(given: Any) -> Any:

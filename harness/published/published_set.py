@@ -13,9 +13,9 @@ before it):
 
 `source`, and `commit` or `date`, are required. `metric` is the numbers' (a column `METRIC of DATASET` holds
 another one), `unit` is percent or fraction (of `metric`; none: neither; unsaid: fractions from 0 to 1), `better` higher
-or lower. `models` says
-what a suite would write for a model, `samples` how many samples a data set has (`5000` for all, or
-`imagenet = 50000, imagenetv2 = 10000`). A column named by a fact (`FACTS`) states it for each model, a head line for all.
+or lower; `fractions` names other metrics that are fractions from 0 to 1 (`R@5, R@10`). `models` says what a suite would
+write for a model, `samples` how many samples a data set has (`5000` for all, or `imagenet = 50000, imagenetv2 = 10000`).
+A column named by a fact (`FACTS`) states it for each model, a head line for all.
 All other columns are data sets, as a suite writes them. An empty field is unknown. A file whose first column is
 `dataset` has models as columns instead.
 """
@@ -35,7 +35,9 @@ FACTS = ("resolution", "interpolation", "crop", "templates", "precision", "stand
 """What may be stated of models: side of the input in pixels, interpolation, share of the resized side that is
 kept, number of templates, precision, whether it is a standard model (for effective robustness), parameters."""
 
-KEYS = ("source", "commit", "date", "metric", "unit", "better", "models", "samples", "note", *FACTS)
+KEYS = (
+    "source", "commit", "date", "metric", "unit", "better", "fractions", "models", "samples", "note", *FACTS
+)  # fmt: skip
 STANDARD = ("", "true", "yes", "1", "false", "no", "0")
 """How a file states whether a model is a standard one."""
 
@@ -95,6 +97,7 @@ def parse_published_set(name: str, text: str, where: str) -> PublishedSet:
     metric = head["metric"]
     percent = head.get("unit", "fraction") == "percent"
     unsaid = "unit" not in head
+    also = frozenset(part.strip() for part in head.get("fractions", "").split(",") if part.strip())
     numbers: dict[tuple[str, str], Sequence[float]] = {}
     for place, column in enumerate(rows[0][1][1:], 1):
         fields = [(line, row[place]) for line, row in rows[1:]]
@@ -114,9 +117,14 @@ def parse_published_set(name: str, text: str, where: str) -> PublishedSet:
             raise DataError(f"{where}: line {rows[0][0]}: the column '{column}' occurs twice")
         scale = 100.0 if percent and measured == metric else 1.0
         values = [_parse_number(text, column, line, where) for line, text in fields]
-        if unsaid and measured == metric:
-            _check_fractions(values, column, fields, where)
+        if (unsaid and measured == metric) or measured in also:
+            _check_fractions(values, column, fields, where, named=measured in also)
         numbers[named] = [value / scale for value in values]
+    measures = dict.fromkeys(measured for measured, _ in numbers)
+    if absent := [name for name in sorted(also) if name not in measures]:
+        raise DataError(
+            f"{where}: fractions: no column '{absent[0]} of DATASET'{did_you_mean(absent[0], measures)}"
+        )
     lower = head.get("better") == "lower"
     origin = ", ".join(f"{key} {head[key]}" for key in ("commit", "date") if head.get(key))
     return PublishedSet(
@@ -125,7 +133,7 @@ def parse_published_set(name: str, text: str, where: str) -> PublishedSet:
         tuple(models),
         numbers,
         facts,
-        frozenset({metric} if head.get("unit", "fraction") != "none" else ()),
+        frozenset({metric} if head.get("unit", "fraction") != "none" else ()) | also,
         frozenset({metric} if lower else ()) | {m for m, _ in numbers if m.endswith("mce")},
         tuple(head["models"].replace("{model}", m) for m in models) if "models" in head else (),
         _parse_counts(head.get("samples", ""), {d for _, d in numbers}, where),
@@ -231,12 +239,14 @@ def _find_line(lines: Sequence[str], key: str) -> int:
 
 
 def _check_fractions(
-    values: Iterable[float], column: str, fields: Iterable[tuple[int, str]], where: str
+    values: Iterable[float], column: str, fields: Iterable[tuple[int, str]], where: str, named: bool
 ) -> None:
-    """Raise DataError for a number that is no fraction, since a head without a unit says nothing else."""
+    """Raise DataError for a number that is no fraction, where the head says so (`named`) or says no other unit."""
     for value, (line, text) in zip(values, fields, strict=True):
         if not 0 <= value <= 1 and not math.isnan(value):
-            raise DataError(
-                f"{where}: line {line}: {column}: {text} is no fraction from 0 to 1: "
-                "the head needs a line '# unit: percent', or '# unit: none' for another scale"
+            cure = (
+                "the head's line '# fractions' names its metric"
+                if named
+                else "the head needs a line '# unit: percent', or '# unit: none' for another scale"
             )
+            raise DataError(f"{where}: line {line}: {column}: {text} is no fraction from 0 to 1: {cure}")

@@ -64,7 +64,11 @@ def digest_value(value: Any) -> str:
         digest.update(value.data)
     elif is_dataclass(value):
         digest.update("".join(digest_value(getattr(value, f.name)) for f in fields(value)).encode())
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, bytes):
+        digest.update(b"bytes " + value)
+    elif isinstance(value, Mapping):
+        digest.update(" ".join(digest_value(item) for item in sorted(value.items())).encode())
+    elif isinstance(value, Sequence) and not isinstance(value, str):  # such as masks that are made on access
         digest.update(" ".join(map(digest_value, value)).encode())
     elif isinstance(value, Mapping):
         digest.update(digest_value([part for pair in value.items() for part in pair]).encode())

@@ -67,12 +67,13 @@ def _boxes_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
         value = getattr(target, name)
         if value is not None and (fault := _array_fault(name, value, (count,), kind, words)):
             return fault
-    if target.masks is not None and (fault := _codes_fault(target.masks, count, sample)):
-        return fault
     empty = boxes[~((boxes[:, 2:] > boxes[:, :2]).all(axis=1))]
     if len(empty):
         return "right > left and bottom > top, as in (left, top, right, bottom)", f"{empty[0].tolist()}"
-    if (size := _image_size(sample)) is not None:
+    size = _image_size(sample)
+    if target.masks is not None and (fault := _runs_fault(target.masks, count, size)):
+        return fault
+    if size is not None:
         end = np.tile(size, 2) + SLACK
         outside = boxes[~((boxes >= -SLACK).all(axis=1) & (boxes <= end).all(axis=1))]
         if len(outside):
@@ -80,20 +81,17 @@ def _boxes_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
     return _labels_fault(target.labels, count, classes)
 
 
-def _codes_fault(masks: Any, count: int, sample: Sample) -> Fault:
-    """Return what is wrong with run-length encoded masks, or None."""
-    if len(masks) != count:
-        return f"{count} masks, one per box", str(len(masks))
-    size = _image_size(sample)
-    for code in masks:
-        if (
-            not isinstance(code, Mapping)
-            or {*code} != {"size", "counts"}
-            or not isinstance(code["counts"], bytes)
-        ):
-            return 'masks as COCO run-length encodings, {"size": …, "counts": bytes}', f"{code!r:.60}"
-        if size is not None and list(code["size"]) != [size[1], size[0]]:
-            return f"masks of the image's size, {[size[1], size[0]]}", str(list(code["size"]))
+def _runs_fault(masks: Any, count: int, size: tuple[int, int] | None) -> Fault:
+    """Check the run-length encodings of the masks of `count` objects in an image of that width and height."""
+    if isinstance(masks, str | bytes) or not isinstance(masks, Sequence) or len(masks) != count:
+        return f"`masks` a sequence of {count}, as many as boxes", f"{type(masks).__name__} {str(masks)[:40]}"
+    for mask in masks:
+        if not isinstance(mask, Mapping) or not isinstance(mask.get("counts"), bytes):
+            return "each of `masks` a mapping of `size` and `counts`, which are bytes", f"{str(mask)[:60]}"
+        found = tuple(mask.get("size") or ())
+        if len(found) != 2 or (size is not None and found != size[::-1]):
+            wanted = "" if size is None else f", {list(size[::-1])}"
+            return f"each of `masks` of the image's height and width{wanted}", f"{list(found)}"
     return None
 
 

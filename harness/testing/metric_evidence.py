@@ -45,7 +45,7 @@ def shuffle_evidence(evidence: Any, seed: int) -> Any | None:
 def select_rows(evidence: Predictions, rows: Any) -> Predictions:
     """Return some of the predictions, in the order of `rows`."""
     ids = [evidence.ids[i] for i in rows]
-    return Predictions(evidence.logits[rows], evidence.targets[rows], ids, evidence.class_names)
+    return replace(evidence, logits=evidence.logits[rows], targets=evidence.targets[rows], ids=ids)
 
 
 def make_odd_predictions() -> dict[str, Predictions]:

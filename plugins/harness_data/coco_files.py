@@ -42,15 +42,7 @@ class CocoFile:
 
     def __init__(self, path: Path) -> None:
         """Read the file. Raises DataError if it can't be read, or holds no object."""
-        import orjson
-
-        self.path = path
-        try:
-            self.values = orjson.loads(path.read_bytes())
-        except OSError as error:
-            raise DataError(f"{path}: can't be read ({error.strerror})") from None
-        except orjson.JSONDecodeError as error:
-            raise DataError(f"{path}: not valid JSON ({error})") from None
+        self.path, self.values = path, read_json_file(path)
         if not isinstance(self.values, dict):
             raise DataError(f"{path}: expected a JSON object, found a {type(self.values).__name__}")
 
@@ -61,6 +53,18 @@ class CocoFile:
             raise DataError(f"{self.path}: has no list `{key}`")
         for number, values in enumerate(found):
             yield CocoRecord(values, f"{self.path}, {key}[{number}]")
+
+
+def read_json_file(path: Path) -> Any:
+    """Return what a JSON file holds. Raises DataError, naming the file, if it can't be read or is no JSON."""
+    import orjson
+
+    try:
+        return orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror})") from None
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"{path}: not valid JSON ({error})") from None
 
 
 def find_coco_images(folder: Path, subset: str) -> Path:

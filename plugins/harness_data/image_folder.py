@@ -74,10 +74,11 @@ class ImageFolder:
     @classmethod
     def recognise(cls, path: Path) -> dict[str, Path] | None:
         """Return the options for a folder with images in folders, or in folders of folders, or None."""
+        from harness_data.awa2 import AwA2
         from harness_data.scanning import has_images, list_subfolders
         from harness_data.tiny_imagenet import find_annotated_images
 
-        if find_annotated_images(path):
+        if find_annotated_images(path) or AwA2.recognise(path):
             return None
         folders = [path / name for name in list_subfolders(path)] if path.is_dir() else []
         inner = (folder / name for folder in folders for name in list_subfolders(folder))

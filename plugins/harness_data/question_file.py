@@ -107,13 +107,13 @@ class QuestionFile:
         from harness.inference.splits import role_of
 
         if self.path.is_file():
-            name = _name_split(self.path)
+            name = name_split(self.path)
             known = self.path.suffix.lower() in SUFFIXES
             return {name if role_of(name) else ONLY_SPLIT: [self.path]} if known else {}
         found: dict[str, list[Path]] = {}
         for file in sorted(self.path.iterdir()) if self.path.is_dir() else ():
             if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith("."):
-                found.setdefault(_name_split(file), []).append(file)
+                found.setdefault(name_split(file), []).append(file)
         return found
 
     def fingerprint(self) -> str:
@@ -161,6 +161,7 @@ class QuestionFile:
         return self._read[split]
 
 
-def _name_split(file: Path) -> str:
+def name_split(file: Path) -> str:
+    """Return the split that a file's name says: the name without its suffix and its number as a shard."""
     shard = SPLIT_OF_SHARD.fullmatch(file.stem)
     return shard[1] if shard else file.stem

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from harness import DataError, EncodedImage
+from harness import DataError, EncodedImage, decode
 from harness_data.image_files import MAGIC
 from harness_data.pair_files import resolve_inside
 from harness_data.question_cells import shorten_text
@@ -46,6 +46,17 @@ class ImageFile:
             return EncodedImage(read_sample_file(self.path), str(self.path))
         except DataError as error:
             raise DataError(f"{self.where}: image {error}") from None
+
+
+@dataclass(frozen=True)
+class CutImageFile(ImageFile):
+    """A part of an image file: left, top, right and bottom in pixels. What lies outside the image is black."""
+
+    box: tuple[int, int, int, int]
+
+    def read(self) -> Any:
+        """Return the part. Raises DataError naming record and file if the file can't be read, or is no image."""
+        return decode(super().read()).crop(self.box)
 
 
 @dataclass(frozen=True)

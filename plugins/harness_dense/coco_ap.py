@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from harness import DataError, OptionError
 from harness_dense.detections import Detections
 from harness_dense.matching import AREAS, THRESHOLDS
-from harness_dense.overlaps import Shape, check_shape
-from harness_dense.precision_recall import FEWER, Curves, measure_curves
+from harness_dense.overlaps import Shape, check_masks
+from harness_dense.precision_recall import FEWER, PrecisionCurves, measure_curves
 
 SIZES = tuple(AREAS)[1:]
 
@@ -27,6 +27,7 @@ class CocoAP:
 
     Args:
         iou: overlap of "boxes" or of "masks".
+        sizes: whether numbers by size of the objects are among them; resampling takes half the time without.
     """
 
     higher_is_better = True
@@ -43,15 +44,17 @@ class CocoAP:
         **{f"AR_{size}": f"Recall of {size} objects" for size in SIZES},
     }
 
-    def __init__(self, iou: Shape = "boxes") -> None:
+    def __init__(self, iou: Shape = "boxes", sizes: bool = True) -> None:
         if iou not in get_args(Shape):
             raise OptionError(f"coco-ap: iou must be 'boxes' or 'masks', got {iou!r}")
         self.iou: Shape = iou
+        self.sizes = sizes
 
     def __call__(self, detections: Detections) -> dict[str, float]:
         """Return the numbers by name. Raises DataError if there is no object, or masks are missing."""
         self._check(detections)
-        return summarise(measure_curves(detections, self.iou))
+        numbers = average_curves(measure_curves(detections, self.iou))
+        return {name: value for name, value in numbers.items() if self.sizes or "_" not in name}
 
     def resampled(self, detections: Detections, weights: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return the numbers on R sets in which image n counts `weights[r, n]` times; NaN where one is not defined.
@@ -61,15 +64,15 @@ class CocoAP:
         from harness_dense.resampled_ap import resample_curves
 
         self._check(detections)
-        return resample_curves(detections, self.iou, np.asarray(weights))
+        return resample_curves(detections, self.iou, weights, self.sizes)
 
     def _check(self, detections: Detections) -> None:
-        check_shape(detections, self.iou, "coco-ap")
+        check_masks(detections, self.iou, "coco-ap")
         if not len(detections.true_labels):
             raise DataError("coco-ap: the images have no object, so it is not defined")
 
 
-def summarise(curves: Curves) -> dict[str, float]:
+def average_curves(curves: PrecisionCurves) -> dict[str, float]:
     """Return COCO's numbers from curves, as pycocotools averages them."""
     precision = curves.precision.transpose(0, 3, 2, 1)  # T×101×C×A
     means = {
@@ -83,3 +86,11 @@ def summarise(curves: Curves) -> dict[str, float]:
     }
     known = {name: values[values > -1] for name, values in means.items()}
     return {name: float(np.mean(values)) for name, values in known.items() if len(values)}
+
+
+def list_class_ap(detections: Detections, shape: Shape = "boxes") -> dict[str, float]:
+    """Return the AP of each class that has an object that counts."""
+    precision = measure_curves(detections, shape).precision[:, 0]
+    means = precision.mean(axis=(0, 2))
+    known = precision.min(axis=(0, 2)) > -1
+    return {name: float(means[c]) for c, name in enumerate(detections.class_names) if known[c]}

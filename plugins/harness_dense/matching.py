@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness_dense.detections import Detections
 from harness_dense.overlaps import (
-    Pairs,
+    OverlapPairs,
     Shape,
     find_areas,
     measure_box_overlaps,
@@ -23,7 +23,12 @@ THRESHOLDS: Final = np.linspace(0.5, 0.95, 10)
 RECALLS: Final = np.linspace(0.0, 1.0, 101)
 MOST = 100
 """How many objects count per image and class, those with the highest scores."""
-AREAS: Final = {"": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+AREAS: Final = {
+    "": (0.0, 1e10),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e10),
+}
 """COCO's ranges of area in pixels, bounds included."""
 
 Integers = NDArray[np.int64]
@@ -33,7 +38,9 @@ Bits = NDArray[np.uint64]
 
 CELLS: Final = [(t, a) for t in range(len(THRESHOLDS)) for a in range(len(AREAS))]
 """Threshold and range of area of each bit in a set of 40."""
-AT_AREA: Final = np.array([sum(1 << n for n, cell in enumerate(CELLS) if cell[1] == a) for a in range(4)], np.uint64)
+AT_AREA: Final = np.array(
+    [sum(1 << n for n, cell in enumerate(CELLS) if cell[1] == a) for a in range(4)], np.uint64
+)
 """The bits of each range of area."""
 UP_TO: Final = np.array([(1 << len(AREAS) * t) - 1 for t in range(len(THRESHOLDS) + 1)], np.uint64)
 """The bits of the first t thresholds."""
@@ -47,7 +54,7 @@ class Matches:
     places in the object's image and class, `in_range` D×4 whether its area is in each range. `places` M are the
     positions, rising, of those that overlap enough to match; the bits of `hit` M tell at which thresholds and ranges
     they do (see `CELLS`), those of `spared` M where they match something that does not count (crowd, ignored, of
-    another area). `counted` G×4 are the true objects that count.
+    another area). `counted` G×4 are the true objects that count, the bits of `taken` G tell where they are matched.
     """
 
     rows: Integers
@@ -59,6 +66,7 @@ class Matches:
     hit: Bits
     spared: Bits
     counted: Flags
+    taken: Bits
 
 
 def match_objects(detections: Detections, shape: Shape = "boxes") -> Matches:
@@ -92,7 +100,9 @@ def _match(detections: Detections, shape: Shape) -> Matches:
     lows, highs = np.array(list(AREAS.values())).T
     areas = detections.true_areas[:, None]
     counted = ~(detections.true_crowd | detections.true_ignored)[:, None] & (areas >= lows) & (areas <= highs)
-    candidates, hit, spared = _match_in_turns(pair_found, pair_true, iou, key, detections.true_crowd, counted)
+    candidates, hit, spared, taken = _match_in_turns(
+        pair_found, pair_true, iou, key, detections.true_crowd, counted
+    )
 
     number = np.full(len(grouped), -1)
     number[grouped[candidates]] = np.arange(len(candidates))
@@ -108,6 +118,7 @@ def _match(detections: Detections, shape: Shape) -> Matches:
         hit=hit[number[places]],
         spared=spared[number[places]],
         counted=counted,
+        taken=taken,
     )
 
 
@@ -122,7 +133,7 @@ def _number_within(key: Integers) -> Integers:
     return np.arange(len(key)) - np.repeat(starts, np.diff(np.append(starts, len(key))))
 
 
-def _pair_objects(detections: Detections, shape: Shape, rows: Integers, key: Integers) -> Pairs:
+def _pair_objects(detections: Detections, shape: Shape, rows: Integers, key: Integers) -> OverlapPairs:
     """Return the pairs of one image and class that overlap enough to match: positions in `rows`, and true rows."""
     classes, images = max(len(detections.class_names), 1), detections.true_images
     by_label = _argsort_stably(detections.true_labels, classes)
@@ -133,14 +144,14 @@ def _pair_objects(detections: Detections, shape: Shape, rows: Integers, key: Int
         boxes, true_boxes = (to_corner_and_size(b) for b in (detections.boxes, detections.true_boxes))
         iou = measure_box_overlaps(boxes[rows[found]], true_boxes[true], detections.true_crowd[true])
     else:
-        iou = measure_mask_overlaps(detections, rows[found], true)
+        iou = measure_mask_overlaps(detections, rows[found], true, key[found])
     near = iou >= THRESHOLDS[0]
-    return Pairs(found[near], true[near], iou[near])
+    return OverlapPairs(found[near], true[near], iou[near])
 
 
 def _match_in_turns(
     found: Integers, true: Integers, iou: NDArray[np.float64], key: Integers, crowd: Flags, counted: Flags
-) -> tuple[Integers, Bits, Bits]:
+) -> tuple[Integers, Bits, Bits, Bits]:
     """Match pairs, the found objects of an image and class in turn; images and classes at the same time.
 
     Args:
@@ -148,7 +159,8 @@ def _match_in_turns(
         true: row of each pair's true object, those of one found object in their order.
         key: image and class of each found object.
 
-    Returns the found objects M, and M times where each matches something that counts, and something that does not.
+    Returns the found objects M; where each matches something that counts, and something that does not, M bits each;
+    and where true objects are matched, G bits.
     """
     starts = np.flatnonzero(np.diff(found, prepend=-1))
     counts = np.diff(np.append(starts, len(found)))
@@ -173,4 +185,4 @@ def _match_in_turns(
                 takes = enough[pair] & free[which] & (counts_at[which] ^ flip) & ~(hit[own] | spared[own])
                 outcome[own] |= takes
                 free[which] &= ~np.where(crowd[which], np.uint64(0), takes)
-    return candidates, hit, spared
+    return candidates, hit, spared, every & ~free

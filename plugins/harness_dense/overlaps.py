@@ -16,7 +16,7 @@ Shape = Literal["boxes", "masks"]
 Integers = NDArray[np.int64]
 
 
-class Pairs(NamedTuple):
+class OverlapPairs(NamedTuple):
     """Pairs of a found and a true object: `found` and `true` are rows, `iou` their intersection over union."""
 
     found: Integers
@@ -24,12 +24,14 @@ class Pairs(NamedTuple):
     iou: NDArray[np.float64]
 
 
-def check_shape(detections: Detections, shape: Shape, metric: str) -> None:
+def check_masks(detections: Detections, shape: Shape, metric: str) -> None:
     """Raise DataError, naming the metric, if masks are asked for and objects have none."""
     if shape == "masks":
         for side, masks in (("found", detections.masks), ("true", detections.true_masks)):
             if masks is None and len(detections.scores if side == "found" else detections.true_labels):
-                raise DataError(f"{metric}: masks are asked for, and the {side} objects have none: use iou='boxes'")
+                raise DataError(
+                    f"{metric}: masks are asked for, and the {side} objects have none: use iou='boxes'"
+                )
 
 
 def to_corner_and_size(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -40,14 +42,14 @@ def to_corner_and_size(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 def find_areas(detections: Detections, shape: Shape) -> NDArray[np.float64]:
     """Return the areas of found objects in pixels, P."""
     if shape == "boxes":
-        sizes = detections.boxes[:, 2:] - detections.boxes[:, :2]
-        return np.asarray(sizes[:, 0] * sizes[:, 1])
-    sizes = detections.sizes[detections.images]
-    return measure_areas([write_codes([one], size)[0] for one, size in zip(detections.masks or (), sizes)])
+        sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
+        return np.asarray(sides[:, 0] * sides[:, 1])
+    sizes = detections.sizes[detections.images].tolist()
+    return measure_areas([{"size": size, "counts": one} for one, size in zip(detections.masks or (), sizes)])
 
 
 def pair_up(found: Integers, true: Integers) -> tuple[Integers, Integers]:
-    """Return all pairs of positions in two sorted arrays whose values are equal, by the first position."""
+    """Return all pairs of positions in two arrays, the second rising, whose values are equal, by the first position."""
     first, end = (np.searchsorted(true, found, side=side) for side in ("left", "right"))
     counts = end - first
     ends = np.cumsum(counts)
@@ -68,23 +70,25 @@ def measure_box_overlaps(
     area = found[:, 2] * found[:, 3]
     union = np.where(crowd, area, area + true[:, 2] * true[:, 3] - shared)
     meet = (sides > 0).all(axis=1)
-    return np.divide(shared, union, out=np.zeros(len(found)), where=meet)
+    return np.asarray(np.divide(shared, union, out=np.zeros(len(found)), where=meet))
 
 
-def measure_mask_overlaps(detections: Detections, found: Integers, true: Integers) -> NDArray[np.float64]:
-    """Return the IoU of pairs of masks, pairs of one image and class one after another, by found object."""
+def measure_mask_overlaps(
+    detections: Detections, found: Integers, true: Integers, groups: Integers
+) -> NDArray[np.float64]:
+    """Return the IoU of pairs of masks: all pairs of a group of one image, one group after another, by found object.
+
+    With a crowd it is the intersection over the area of the found mask.
+    """
     from hotcoco import mask
 
     if detections.masks is None or detections.true_masks is None or not len(found):
         return np.zeros(len(found))
-    label, image = detections.true_labels[true], detections.true_images[true]
-    changes = np.flatnonzero((np.diff(label) != 0) | (np.diff(image) != 0)) + 1
-    overlaps = []
-    for rows in np.split(np.arange(len(found)), changes):
-        size = detections.sizes[image[rows[0]]]
+    images, overlaps = detections.true_images, []
+    for rows in np.split(np.arange(len(found)), np.flatnonzero(np.diff(groups)) + 1):
+        size = detections.sizes[images[true[rows[0]]]]
         columns = true[rows[found[rows] == found[rows[0]]]]
         left = write_codes([detections.masks[row] for row in dict.fromkeys(found[rows].tolist())], size)
         right = write_codes([detections.true_masks[row] for row in columns], size)
-        crowd = detections.true_crowd[columns].tolist()
-        overlaps.append(np.asarray(mask.iou(left, right, crowd)).ravel())
+        overlaps.append(np.asarray(mask.iou(left, right, detections.true_crowd[columns].tolist())).ravel())
     return np.concatenate(overlaps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ class Hits:
     `Matches`, rising within a cell, and `images` E theirs. `hit` E tells whether the object hits: else it matches
     something that does not count, though its own area does. `change` E corrects the number of objects so far that
     count, which is that of the objects whose own area is in range: +1 for a hit outside, −1 for what does not count.
-    `counted` A×C are the numbers of true objects.
+    `right` E are the hits so far, `total` E the objects so far that count. `starts` are where cells begin in E;
+    `counted` A×C the numbers of true objects.
     """
 
     matches: Matches
@@ -35,8 +37,9 @@ class Hits:
     images: Integers
     hit: NDArray[np.bool_]
     change: Integers
+    right: Integers
+    total: Integers
     starts: Integers
-    """Where each cell with any place begins in E."""
     counted: Integers
 
 
@@ -45,7 +48,9 @@ def list_hits(detections: Detections, shape: Shape = "boxes") -> Hits:
 
     def make() -> Hits:
         matches, classes = match_objects(detections, shape), len(detections.class_names)
-        counted = np.array([np.bincount(detections.true_labels[c], minlength=classes) for c in matches.counted.T])
+        counted = np.array(
+            [np.bincount(detections.true_labels[c], minlength=classes) for c in matches.counted.T]
+        )
         inside = matches.in_range[matches.places]
         label = matches.labels[matches.places]
         relevant = matches.hit | matches.spared & _set_bits(inside)
@@ -54,15 +59,23 @@ def list_hits(detections: Detections, shape: Shape = "boxes") -> Hits:
         m, bit = np.concatenate(columns), np.repeat(np.arange(len(CELLS)), [len(one) for one in columns])
         cells = bit * classes + label[m]
         hit = (matches.hit[m] >> bit.astype(np.uint64) & np.uint64(1)).astype(bool)
-        inside_own = inside[m, bit % len(AREAS)]
+        starts = np.flatnonzero(np.diff(cells, prepend=-1))
+        area, places = bit % len(AREAS), matches.places[m]
+        change = hit.astype(np.int64) - inside[m, area]
+        so_far = np.zeros((len(matches.labels) + 1, len(AREAS)), np.int64)
+        np.cumsum(matches.in_range, axis=0, out=so_far[1:])
+        before = np.searchsorted(matches.labels, np.arange(classes))[label[m]]
+        total = so_far[places + 1, area] - so_far[before, area] + _sum_so_far(change, starts)
         return Hits(
             matches=matches,
             cells=cells,
-            places=matches.places[m],
-            images=matches.images[matches.places[m]],
+            places=places,
+            images=matches.images[places],
             hit=hit,
-            change=hit.astype(np.int64) - inside_own,
-            starts=np.flatnonzero(np.diff(cells, prepend=-1)),
+            change=change,
+            right=_sum_so_far(hit, starts),
+            total=total,
+            starts=starts,
             counted=counted,
         )
 
@@ -70,7 +83,7 @@ def list_hits(detections: Detections, shape: Shape = "boxes") -> Hits:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class PrecisionCurves:
     """Precision T×A×C×101 at the recalls, and the recalls that are reached: T×A×C, and 2×T×C by the best 1 and 10.
 
     −1 where a class has no true object that counts.
@@ -81,31 +94,24 @@ class Curves:
     recall_of_fewer: Floats
 
 
-def measure_curves(detections: Detections, shape: Shape = "boxes") -> Curves:
+def measure_curves(detections: Detections, shape: Shape = "boxes") -> PrecisionCurves:
     """Return precision and recall; they are computed once."""
-    return detections.keep(f"curves_{shape}", lambda: _measure(list_hits(detections, shape)))
+    return detections.keep(f"curves_{shape}", lambda: _draw_curves(list_hits(detections, shape)))
 
 
-def _measure(hits: Hits) -> Curves:
+def _draw_curves(hits: Hits) -> PrecisionCurves:
     matches, classes = hits.matches, hits.counted.shape[1]
     cell_shape = (len(THRESHOLDS), len(AREAS), classes)
     area = hits.cells // max(classes, 1) % len(AREAS)
-    class_starts = np.searchsorted(matches.labels, np.arange(classes))
-    inside = np.zeros((len(matches.labels) + 1, len(AREAS)), np.int64)
-    np.cumsum(matches.in_range, axis=0, out=inside[1:])
     label = hits.cells % max(classes, 1)
-
-    right = _sum_so_far(hits.hit, hits.starts)
-    total = inside[hits.places + 1, area] - inside[class_starts[label], area]
-    total += _sum_so_far(hits.change, hits.starts)
-    precision = right / (total + np.spacing(1))
+    precision = hits.right / (hits.total + np.spacing(1))
     ends = np.append(hits.starts, len(precision))[1:]
     for start, end in zip(hits.starts.tolist(), ends.tolist()):
         backwards = precision[start:end][::-1]
         np.maximum.accumulate(backwards, out=backwards)
 
     present = hits.counted > 0
-    recall = right / hits.counted[area, label]
+    recall = hits.right / hits.counted[area, label]
     passed = np.searchsorted(RECALLS, recall, side="right")
     before = np.append(0, passed[:-1])
     before[hits.starts] = 0
@@ -125,10 +131,10 @@ def _measure(hits: Hits) -> Curves:
         chosen = hits.cells[whole & (matches.ranks[hits.places] < most)]
         counts = np.bincount(chosen, minlength=reached.size).reshape(cell_shape)[:, 0]
         fewer[row] = np.where(present[0], counts / np.maximum(hits.counted[0], 1), -1.0)
-    return Curves(at_recalls, reached, fewer)
+    return PrecisionCurves(at_recalls, reached, fewer)
 
 
-def _sum_so_far(values: NDArray[np.generic], starts: Integers) -> Integers:
+def _sum_so_far(values: NDArray[Any], starts: Integers) -> Integers:
     """Return the sum of the values up to each place since its part began."""
     running = np.cumsum(values, dtype=np.int64)
     lengths = np.diff(np.append(starts, len(values)))

@@ -6,65 +6,48 @@ Arrays have one row per place of a curve and one column per resampled set, so th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from harness import DataError
 from harness_dense.detections import Detections
-from harness_dense.matching import AREAS, RECALLS, THRESHOLDS, match_objects
+from harness_dense.matching import AREAS, RECALLS, THRESHOLDS
 from harness_dense.overlaps import Shape
 from harness_dense.precision_recall import FEWER, Hits, list_hits
+from harness_dense.weighted_curves import (
+    BLOCK,
+    add_up_rows,
+    check_weights,
+    count_passed,
+    snap_to_hundredths,
+)
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-BLOCK = 2**20
-"""About how many numbers an array of places and sets holds."""
 
-
-def resample_curves(detections: Detections, shape: Shape, weights: NDArray[np.generic]) -> dict[str, Floats]:
+def resample_curves(
+    detections: Detections, shape: Shape, weights: ArrayLike, sizes: bool = True
+) -> dict[str, Floats]:
     """Return COCO's numbers for weights R×N of N images, R each; NaN where no object of a set counts.
 
-    A number that the set itself lacks is left out. Raises DataError for weights of another shape, or that are
-    negative or not finite.
+    A number that the set itself lacks is left out, as are those by size without `sizes`. Raises DataError for weights
+    of another shape, or that are negative or not finite.
     """
-    columns = _narrow(check_weights(detections, weights), np.diff(detections.offsets))
+    columns = check_weights(detections, weights)
     sums = _Sums.start(columns.shape[1])
-    hits = list_hits(detections, shape)
-    by_class = _ByClass.sort(hits, detections)
-    space = _Space()
-    for label in range(len(detections.class_names)):
-        step = max(BLOCK // (by_class.count_most(label) + 1), 16)
+    hits, space = list_hits(detections, shape), _Space()
+    for one in _sort_by_class(hits, detections, columns.dtype, len(AREAS) if sizes else 1):
+        step = max(BLOCK // (one.longest + 1), 16)
         for start in range(0, columns.shape[1], step):
-            block = slice(start, start + step)
-            by_class.add(label, np.ascontiguousarray(columns[:, block]), sums, block, space)
-    counted = match_objects(detections, shape).counted.any(axis=0)
-    return sums.summarise([bool(any_of_area) for any_of_area in counted])
-
-
-def check_weights(detections: Detections, weights: NDArray[np.generic]) -> Floats:
-    """Return weights R×N of images as N×R floats. Raises DataError unless they are some, finite and not negative."""
-    if weights.ndim != 2 or weights.shape[1] != len(detections):
-        raise DataError(f"weights must be R×{len(detections)}, one per image, got the shape {weights.shape}")
-    columns = np.ascontiguousarray(weights.T, np.float64)
-    if not (np.isfinite(columns).all() and (columns >= 0).all()):
-        raise DataError("weights of images must be finite and not negative")
-    return columns
-
-
-def _narrow(columns: Floats, objects: Integers) -> NDArray[np.floating]:
-    """Return weights N×R as float32, which is faster, if they are integers whose sums it holds exactly."""
-    exact = (columns == np.floor(columns)).all() and (objects @ columns < 2**24).all()
-    return columns.astype(np.float32) if exact else columns
-
-
-def _add_up_rows(rows: NDArray[np.floating]) -> None:
-    """Make each row the sum of those up to it."""
-    for above, row in zip(rows, rows[1:]):
-        np.add(above, row, out=row)
+            sets = slice(start, start + step)
+            one.add(np.ascontiguousarray(columns[:, sets]), sums, sets, space)
+    known = (hits.counted.sum(axis=1) > 0) & (sizes | (np.arange(len(AREAS)) == 0))
+    return sums.summarise(known)
 
 
 class _Space:
@@ -96,7 +79,7 @@ class _Sums:
         shapes = ((len(THRESHOLDS), areas, sets), (areas, sets), (len(FEWER), sets), (areas, sets))
         return cls(*(np.zeros(shape) for shape in shapes))
 
-    def summarise(self, known: list[bool]) -> dict[str, Floats]:
+    def summarise(self, known: NDArray[np.bool_]) -> dict[str, Floats]:
         classes = np.where(self.classes > 0, self.classes, np.nan)
         ap, recall = self.ap / classes, self.recall / classes / len(THRESHOLDS)
         numbers = {"AP": ap[:, 0].mean(axis=0), "AP50": ap[0, 0], "AP75": ap[THRESHOLDS == 0.75, 0][0]}
@@ -109,130 +92,133 @@ class _Sums:
 
 
 @dataclass(frozen=True)
-class _ByClass:
-    """The places of `Hits` by class, threshold and range of area, and the true objects by class and range."""
+class _Cell:
+    """A curve of a class at one threshold: `rows` of the class's `right`, and the rows of `found` that they end at."""
 
-    hits: Hits
-    order: Integers
-    """Places by class, and in the order of cells within one."""
-    bounds: Integers
-    """Where each class, threshold and range begins in `order`, and the end."""
-    found_bounds: Integers
-    """Where each class begins among the found objects."""
-    true_images: list[list[Integers]]
-    """Images of the true objects that count, by class and range."""
+    threshold: int
+    area: int
+    rows: slice
+    found: Integers
+    changes: Any
+    """L×N, corrections of the number found in steps; None if there are none."""
+    beyond: list[Integers]
+    """Images of the hits beyond the best one and ten, which smaller recalls leave out."""
 
-    @classmethod
-    def sort(cls, hits: Hits, detections: Detections) -> _ByClass:
-        classes, cells = len(detections.class_names), len(THRESHOLDS) * len(AREAS)
-        key = hits.cells % classes * cells + hits.cells // classes
-        order = np.argsort(key, kind="stable")
-        images, labels = detections.true_images, detections.true_labels
-        by_label = np.argsort(labels, kind="stable")
-        parts = np.split(by_label, np.searchsorted(labels[by_label], np.arange(1, classes)))
-        counted = hits.matches.counted
-        true = [[images[part[counted[part, a]]] for a in range(len(AREAS))] for part in parts]
-        return cls(
-            hits=hits,
-            order=order,
-            bounds=np.searchsorted(key[order], np.arange(classes * cells + 1)),
-            found_bounds=np.searchsorted(hits.matches.labels, np.arange(classes)),
-            true_images=true,
-        )
 
-    def count_most(self, label: int) -> int:
-        """Return the number of places of a class in the largest cell."""
-        cells = len(THRESHOLDS) * len(AREAS)
-        return int(np.diff(self.bounds[label * cells : (label + 1) * cells + 1]).max())
+@dataclass(frozen=True)
+class _Class:
+    """What a class contributes, as sparse matrices of steps over images, and its curves.
 
-    def add(self, label: int, weights: NDArray[np.floating], sums: _Sums, sets: slice, space: _Space) -> None:
-        """Add what a class contributes to some of the sets, with the weights N×R of those."""
-        for area, true_images in enumerate(self.true_images[label]):
-            if not len(true_images):
-                continue
-            true = weights[true_images].sum(axis=0, dtype=np.float64)
-            sums.classes[area, sets] += true > 0
-            true[true == 0] = 1  # nothing is hit there either
-            firsts = label * len(THRESHOLDS) * len(AREAS) + area + len(AREAS) * np.arange(len(THRESHOLDS))
-            cells = [self.order[self.bounds[cell] : self.bounds[cell + 1]] for cell in firsts]
-            where = [self.hits.places[cell] for cell in cells]
-            at = np.unique(np.concatenate(where))
-            if len(at):
-                so_far = self._count_found(label, area, at, weights)
-                for t, (cell, places) in enumerate(zip(cells, where)):
-                    if len(cell):
-                        total = space.lend("total", (len(cell), weights.shape[1]), weights.dtype)
-                        np.take(so_far, np.searchsorted(at, places), axis=0, out=total, mode="clip")
-                        self._add_cell(cell, weights, total, true, sums, (t, area, sets), space)
+    `true` 4×N are its true objects that count, by range of area; `found` 4 times L×N the found objects of a range, in
+    steps up to each place at which a curve may have its best precision; `right` L×N the hits between such places.
+    """
 
-    def _count_found(
-        self, label: int, area: int, at: Integers, weights: NDArray[np.floating]
-    ) -> NDArray[np.floating]:
-        """Return how many objects of a class and range are found up to each position of `at`, by set."""
+    true: Any
+    found: list[Any]
+    right: Any
+    cells: list[_Cell]
+    longest: int
+
+    def add(self, weights: NDArray[np.floating], sums: _Sums, sets: slice, space: _Space) -> None:
+        """Add what the class contributes to some of the sets, with the weights N×R of those."""
+        true = np.asarray(self.true @ weights, np.float64)
+        sums.classes[:, sets] += true > 0
+        true[true == 0] = 1  # nothing is hit there either
+        right = self.right @ weights
+        found = [add_up_rows(steps @ weights) for steps in self.found]
+        for cell in self.cells:
+            so_far = add_up_rows(right[cell.rows])
+            total = space.lend("total", so_far.shape, so_far.dtype)
+            np.take(found[cell.area], cell.found, axis=0, out=total, mode="clip")
+            if cell.changes is not None:
+                total += add_up_rows(cell.changes @ weights)
+            reached = so_far[-1] / true[cell.area]
+            sums.recall[cell.area, sets] += reached
+            if cell.area == 0:
+                for row, images in enumerate(cell.beyond):
+                    less = weights[images].sum(axis=0, dtype=np.float64) / true[0]
+                    sums.recall_of_fewer[row, sets] += reached - less
+            sums.ap[cell.threshold, cell.area, sets] += _average_precision(
+                so_far, total, true[cell.area], space
+            )
+
+
+def _sort_by_class(hits: Hits, detections: Detections, dtype: np.dtype[Any], ranges: int) -> Iterator[_Class]:
+    """Yield the classes that have an object that counts, with the first so many ranges of area."""
+    matches, classes, images = hits.matches, len(detections.class_names), len(detections)
+    kinds = len(THRESHOLDS) * len(AREAS)
+    same_cell = np.diff(hits.cells, append=-1) == 0
+    # where only a hit follows, precision is better after it
+    is_end = ~(np.append(hits.hit[1:], False) & (np.diff(hits.total, append=0) == 1) & same_cell)
+    key = hits.cells % max(classes, 1) * kinds + hits.cells // max(classes, 1)
+    order = np.argsort(key, kind="stable")
+    bounds = np.searchsorted(key[order], np.arange(classes * kinds + 1))
+    firsts = np.searchsorted(matches.labels, np.arange(classes + 1))
+    true_images, true_order = detections.true_images, np.argsort(detections.true_labels, kind="stable")
+    true_bounds = np.searchsorted(detections.true_labels[true_order], np.arange(classes + 1))
+
+    def write(values: NDArray[Any], of: Integers, ends: Integers) -> Any:
         from scipy.sparse import csr_matrix
 
-        matches, start = self.hits.matches, self.found_bounds[label]
-        positions = start + np.flatnonzero(matches.in_range[start : at[-1] + 1, area])
-        ends = np.searchsorted(positions, at, side="right")
-        images, shape = matches.images[positions], (len(at), len(weights))
-        steps = csr_matrix((np.ones(len(images), weights.dtype), images, np.append(0, ends)), shape=shape)
-        so_far: NDArray[np.floating] = steps @ weights
-        _add_up_rows(so_far)
-        return so_far
+        return csr_matrix((values.astype(dtype), of, np.append(0, ends)), shape=(len(ends), images))
 
-    def _add_cell(
-        self,
-        cell: Integers,
-        weights: NDArray[np.floating],
-        total: NDArray[np.floating],
-        true: Floats,
-        sums: _Sums,
-        where: tuple[int, int, slice],
-        space: _Space,
-    ) -> None:
-        t, area, sets = where
-        hits = self.hits
-        right = space.lend("right", total.shape, total.dtype)
-        np.take(weights, hits.images[cell], axis=0, out=right, mode="clip")
-        change = hits.change[cell]
-        if change.any():
-            rows = np.flatnonzero(change)
-            changes = right[rows] * change[rows, None].astype(right.dtype)
-            _add_up_rows(changes)
-            for row, begin, stop in zip(changes, rows, np.append(rows[1:], len(total))):
-                total[begin:stop] += row
-        hit = hits.hit[cell]
-        if not hit.all():
-            right[~hit] = 0
-        if area == 0:
-            ranks = hits.matches.ranks[hits.places[cell]]
-            for row, most in enumerate(FEWER):
-                sums.recall_of_fewer[row, sets] -= right[ranks >= most].sum(axis=0, dtype=np.float64) / true
-        _add_up_rows(right)
-        reached = right[-1] / true
-        sums.recall[area, sets] += reached
-        if area == 0:
-            sums.recall_of_fewer[:, sets] += reached
-        np.maximum(total, np.finfo(np.float32).tiny, out=total)  # where it is 0, so is `right`
-        precision = space.lend("precision", total.shape, np.float64)
-        np.divide(right, total, out=precision, dtype=np.float64)
-        for below, row in zip(precision[::-1], precision[-2::-1]):
-            np.maximum(below, row, out=row)
-        recall = space.lend("recall", total.shape, np.float64)
-        np.divide(right, true, out=recall)
-        passed = _count_passed(recall, space)
-        gained = np.subtract(passed[1:], passed[:-1], out=recall[1:])
-        gained *= precision[1:]
-        sums.ap[t, area, sets] += (gained.sum(axis=0) + passed[0] * precision[0]) / len(RECALLS)
+    for label in range(classes):
+        own = true_order[true_bounds[label] : true_bounds[label + 1]]
+        rows, areas = np.nonzero(matches.counted[own])
+        by_area = np.argsort(areas, kind="stable")
+        ends = np.cumsum(np.bincount(areas, minlength=len(AREAS)))
+        if not len(rows):
+            continue
+        true = write(np.ones(len(rows)), true_images[own[rows[by_area]]], ends)
+        whole = order[bounds[label * kinds] : bounds[(label + 1) * kinds]]
+        area_of = hits.cells[whole] // classes % len(AREAS)
+        whole, area_of = whole[area_of < ranges], area_of[area_of < ranges]
+        stops = np.flatnonzero(is_end[whole]) + 1
+        found, at = [], []
+        for area in range(ranges):
+            at.append(np.unique(hits.places[whole[(area_of == area) & is_end[whole]]]))
+            inside = firsts[label] + np.flatnonzero(matches.in_range[firsts[label] : firsts[label + 1], area])
+            upto = np.searchsorted(inside, at[area], side="right")
+            inside = inside[: upto[-1] if len(upto) else 0]
+            found.append(write(np.ones(len(inside)), matches.images[inside], upto))
+        cells, begun = [], 0
+        for n in range(kinds):
+            cell = order[bounds[label * kinds + n] : bounds[label * kinds + n + 1]]
+            threshold, area = divmod(n, len(AREAS))
+            if not len(cell) or area >= ranges:
+                continue
+            ends = np.flatnonzero(is_end[cell])
+            change, hit, ranks = hits.change[cell], hits.hit[cell], matches.ranks[hits.places[cell]]
+            changes = write(change, hits.images[cell], ends + 1) if change.any() else None
+            cells.append(
+                _Cell(
+                    threshold=threshold,
+                    area=area,
+                    rows=slice(begun, begun + len(ends)),
+                    found=np.searchsorted(at[area], hits.places[cell[ends]]),
+                    changes=changes,
+                    beyond=[hits.images[cell[hit & (ranks >= most)]] for most in FEWER],
+                )
+            )
+            begun += len(ends)
+        longest = max((cell.rows.stop - cell.rows.start for cell in cells), default=0)
+        yield _Class(true, found, write(hits.hit[whole], hits.images[whole], stops), cells, longest)
 
 
-def _count_passed(recall: Floats, space: _Space) -> Floats:
-    """Return how many of the 101 recalls are at most each recall, exactly: what `searchsorted` finds, but faster."""
-    last: Floats = space.lend("last", recall.shape, np.float64)
-    np.multiply(recall, 100, out=last)
-    last += 1e-9
-    np.floor(last, out=last)
-    threshold = space.lend("threshold", recall.shape, np.float64)
-    np.multiply(last, 0.01, out=threshold)  # `RECALLS` are these products, to the last bit
-    last += np.greater_equal(recall, threshold, out=space.lend("reached", recall.shape, bool))
-    return last
+def _average_precision(
+    right: NDArray[np.floating], total: NDArray[np.floating], true: Floats, space: _Space
+) -> Floats:
+    """Return the AP of curves, R, from the hits and the objects so far, L×R; `total` is overwritten."""
+    np.maximum(total, np.finfo(np.float32).tiny, out=total)  # where it is 0, so is `right`
+    precision = space.lend("precision", total.shape, np.float64)
+    np.divide(right, total, out=precision, dtype=np.float64)
+    for below, row in pairwise(precision[::-1]):
+        np.maximum(below, row, out=row)
+    recall = space.lend("recall", total.shape, np.float64)
+    np.divide(right, true, out=recall)
+    if right.dtype == np.float64:  # weights that are no integers
+        recall[:] = snap_to_hundredths(recall)
+    lent = (space.lend(name, total.shape, np.float64) for name in ("passed", "threshold"))
+    passed = count_passed(recall, *lent)
+    gained = np.subtract(passed[1:], passed[:-1], out=recall[1:])
+    return np.asarray(np.einsum("ij,ij->j", gained, precision[1:]) + passed[0] * precision[0]) / len(RECALLS)

@@ -164,15 +164,35 @@ class Segmentations:
 
     @classmethod
     def example(cls, quality: float, seed: int) -> Segmentations:
-        """Return 30 images of 24×24 pixels with squares of 3 classes; a share `quality` of the squares is right."""
-        from harness_dense.pixel_counts import PixelCounts
+        """Return 30 images of nine squares of 64 pixels, of 3 classes; a share `quality` of the squares is right.
 
+        Squares don't touch, so each has a band of its own, here of 28 pixels; all pixels have one confidence.
+        """
         rng = np.random.default_rng(seed)
-        counts = PixelCounts(["ground", "disc", "cross"])
-        right = rng.permutation(30 * 9) < round(quality * 30 * 9)
-        for n in range(30):
-            squares = rng.integers(3, size=9)
-            said = np.where(right[9 * n : 9 * n + 9], squares, (squares + 1) % 3)
-            truth, predicted = (np.kron(s.reshape(3, 3), np.ones((8, 8), np.int64)) for s in (squares, said))
-            counts.add(f"{n}", truth, predicted, np.full((24, 24), 0.25 + 0.5 * quality))
-        return counts.collect()
+        images, squares, classes = 30, 9, 3
+        truths = rng.integers(classes, size=(images, squares))
+        right = (rng.permutation(images * squares) < round(quality * images * squares)).reshape(truths.shape)
+        said = np.where(right, truths, (truths + 1) % classes)
+        flat = np.arange(images)[:, None] * classes
+        shown, common, predicted = (
+            np.bincount((flat + which)[rows], minlength=images * classes).reshape(images, classes)
+            for which, rows in ((truths, right | True), (truths, right), (said, right | True))
+        )
+        confidences = np.zeros((images, BINS, 3))
+        sure = 0.95
+        confidences[:, int(sure * BINS)] = np.stack(
+            [np.full(images, 64 * squares), np.full(images, 64 * squares * sure), 64 * right.sum(axis=1)],
+            axis=1,
+        )
+        return cls(
+            ids=[f"{n}" for n in range(images)],
+            class_names=["ground", "disc", "cross"],
+            offsets=np.arange(images + 1) * squares,
+            truths=truths.ravel(),
+            predictions=said.ravel(),
+            counts=np.full(images * squares, 64),
+            band_common=28 * common,
+            band_union=28 * (shown + predicted - common),
+            confidences=confidences,
+            uncounted=np.zeros(images, np.int64),
+        )

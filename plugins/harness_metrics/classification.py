@@ -81,14 +81,15 @@ class MeanPerClass:
     def __call__(self, predictions: Predictions) -> float:
         """Return the mean recall as a fraction."""
         check_predictions(predictions)
-        return _mean_recall(predictions.targets, predictions.predicted)
+        return mean_recall(predictions.targets, predictions.predicted)
 
     def from_samples(self, samples: Mapping[str, NDArray[Any]]) -> float:
         """Return the mean recall from the samples' targets and predictions."""
-        return _mean_recall(samples["target"], samples["prediction"])
+        return mean_recall(samples["target"], samples["prediction"])
 
 
-def _mean_recall(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+def mean_recall(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """Return the recall of each class of N targets, averaged over the classes that occur."""
     samples = np.bincount(targets)
     hits = np.bincount(targets, weights=predicted == targets)
     present = samples > 0

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 ARCHIVES = frozenset((".tar", ".tgz", ".gz", ".bz2", ".xz", ".zip", ".rar", ".7z"))
 """Suffixes, in lower case, of archives that torchvision reads only to unpack them."""
 
+READ_ELSEWHERE = {
+    "CocoCaptions": "coco-captions",
+    "CocoDetection": "coco-objects",
+    "VOCDetection": "voc-objects",
+    "VOCSegmentation": "voc-regions",
+}
+"""torchvision's sets with other targets than labels, and the data sets here that read the same folders."""
+
 _ONE_AT_A_TIME = threading.Lock()
 """Held while an in-memory sample is read: FakeData seeds torch's global generator for each."""
 
@@ -40,6 +48,9 @@ class TorchvisionDataset:
     def __init__(self, name: str, root: Path | None = None, download: bool = False) -> None:
         self._where = f"torchvision:{name}"
         known = {n.lower(): n for n in CATALOGUE}
+        other = {n.lower(): own for n, own in READ_ELSEWHERE.items()}.get(name.lower())
+        if other:
+            raise OptionError(f"{self._where}: the data set '{other}' reads the same folder")
         if name.lower() not in known:
             raise OptionError(
                 f"{self._where}: not one of torchvision's classification sets{did_you_mean(name, CATALOGUE)}"

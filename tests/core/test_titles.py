@@ -23,6 +23,7 @@ from harness.planning.suite import TableSpec, load_suite_file, parse_suite
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.statistics import bootstrap_interval
+from harness.testing.grids import smallest_options
 from harness_metrics.calibration import Ece, RmsCalibrationError
 from harness_metrics.classification import MeanPerClass
 from harness_metrics.f_scores import MacroF1, MacroPrecision, MacroRecall, WeightedF1
@@ -93,7 +94,8 @@ def test_formats_show_titles_and_data_formats_keep_keys() -> None:
 def test_first_party_metrics_and_axes_have_titles() -> None:
     for plugin in registry.installed("metrics"):
         if plugin.distribution == "vision-harness":
-            part = Resolver().resolve("metrics", parse_references(plugin.name, "here")[0], "here")
+            given = {"plugin": plugin.name, "options": smallest_options(registry.load(plugin))}
+            part = Resolver().resolve("metrics", parse_references(given, "here")[0], "here")
             stated = ask(part.object, "title")
             assert stated, plugin.name
             for text in [stated] if isinstance(stated, str) else stated.values():

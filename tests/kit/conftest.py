@@ -102,6 +102,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _tiny_imagenet(root / "tiny-imagenet-200")
     _pairs(root)
     _voc(root / "VOCdevkit" / "VOC2007")
+    _objects(root)
+    _regions(root)
     return root
 
 
@@ -167,3 +169,74 @@ def _voc(base: Path) -> None:
 
 def _cifar(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {"x": rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8), "y": np.arange(10)}
+
+
+def _objects(root: Path) -> None:
+    """The same two objects, one image with them and one without, as COCO, VOC and YOLO write them."""
+    base = root / "VOCdevkit" / "VOC2007"
+    boxes = [(1, 2, 7, 9), (4, 0, 12, 12)]
+    for n, split in enumerate(("train", "val")):
+        images = [{"id": 10 * n + i, "file_name": f"{i}.png", "width": 12, "height": 12} for i in range(2)]
+        annotations = [
+            {"id": m + 1, "image_id": 10 * n, "category_id": (7, 3)[m], "bbox": [x, y, r - x, b - y], "area": 9.5,
+             "segmentation": [[x, y, r, y, r, b]], "iscrowd": 0}
+            for m, (x, y, r, b) in enumerate(boxes)
+        ]  # fmt: skip
+        classes = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]
+        told = {"images": images, "annotations": annotations, "categories": classes}
+        write(root / "coco" / "annotations" / f"instances_{split}2017.json", json.dumps(told).encode())
+        lines = "".join(
+            f"{m} {(x + r) / 24} {(y + b) / 24} {(r - x) / 12} {(b - y) / 12}\n"
+            for m, (x, y, r, b) in enumerate(boxes)
+        )
+        write(root / "yolo" / "labels" / split / "0.txt", lines.encode())
+        for i in range(2):
+            write(root / "coco" / f"{split}2017" / f"{i}.png", picture(8000 + 10 * n + i))
+            write(root / "yolo" / "images" / split / f"{i}.png", picture(8000 + 10 * n + i))
+    (root / "yolo" / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat, dog]\n")
+    for image in (base / "JPEGImages").iterdir():
+        objects = "".join(
+            f"<object><name>cat</name><difficult>{m}</difficult><bndbox><xmin>{x + 1}</xmin><ymin>{y + 1}</ymin>"
+            f"<xmax>{r}</xmax><ymax>{b}</ymax></bndbox></object>"
+            for m, (x, y, r, b) in enumerate(boxes)
+        )
+        size = "<size><width>12</width><height>12</height></size>"
+        text = f"<annotation>{size}{objects}</annotation>"
+        write(base / "Annotations" / f"{image.stem}.xml", text.encode())
+
+
+def _regions(root: Path) -> None:
+    """Images with label maps as VOC, Cityscapes, ADE20K and plain folders have them."""
+    base = root / "VOCdevkit" / "VOC2007"
+    names = "\n".join(f"{n}\t0.1\t9\t9\t1\tclass {n}, other name" for n in range(1, 151))
+    ade = root / "ADEChallengeData2016"
+    write(ade / "objectInfo150.txt", f"Idx\tRatio\tTrain\tVal\tStuff\tName\n{names}\n".encode())
+    write(root / "regions" / "classes.txt", b"sky\nland\n")
+    for n, (split, long) in enumerate((("train", "training"), ("val", "validation"))):
+        lists = base / "ImageSets" / "Segmentation"
+        lists.mkdir(exist_ok=True)
+        ids = [f"{10 * n + i:06d}" for i in range(2)]
+        (lists / f"{split}.txt").write_text("\n".join(ids))
+        for i, name in enumerate(ids):
+            label_map(base / "SegmentationClass" / f"{name}.png", i, 21, palette=True)
+            seen = picture(9000 + 10 * n + i)
+            write(ade / "images" / long / f"{name}.png", seen)
+            label_map(ade / "annotations" / long / f"{name}.png", i, 151, ignored=False)
+            write(root / "leftImg8bit" / split / "ulm" / f"{name}_leftImg8bit.png", seen)
+            fine = root / "gtFine" / split / "ulm"
+            label_map(fine / f"{name}_gtFine_labelIds.png", i, 34, ignored=False)
+            write(fine / f"{name}_gtFine_color.png", seen)
+            write(root / "regions" / "images" / split / f"{name}.png", seen)
+            label_map(root / "regions" / "masks" / split / f"{name}.png", i, 2, palette=True)
+
+
+def label_map(path: Path, seed: int, classes: int, *, palette: bool = False, ignored: bool = True) -> None:
+    """A map of 12×12 class numbers, some of them 255."""
+    pixels = np.random.default_rng(seed).integers(0, classes, (12, 12), dtype=np.uint8)
+    if ignored:
+        pixels[0] = 255
+    image = Image.fromarray(pixels)
+    if palette:
+        image.putpalette(bytes(range(255, -1, -1)) * 3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)

@@ -14,20 +14,27 @@ from harness.discovery.reference import Reference
 from harness.testing import DatasetConformance
 
 SMALL: dict[str, Mapping[str, Any] | None] = {
+    "ade20k": {"path": "{files}"},
+    "aro": None,  # this and other captions to choose from in tests/data/test_caption_pairs.py
     "arrays": {"path": "{files}/arrays"},
+    "awa2": None,  # in tests/data/test_awa2.py, with its own files
+    "caption-shards": None,  # this and other captions in tests/data/test_caption_*.py
+    "caption-table": None,
     "cifar10": {"root": "{files}"},
     "cifar10-c": {"root": "{files}", "corruption": "fog", "severity": 3},
     "cifar10.1": {"root": "{files}"},
+    "cityscapes": {"path": "{files}"},
     "class-subset": {"dataset": "digits", "classes": 3},
     "coco-captions": None,  # this and other questions in tests/data/test_question_*.py
+    "coco-objects": {"path": "{files}/coco"},
     "colour-words": {"count": 6},
     "coop-split": {"name": "mine", "split_file": "{files}/coop.json", "images": "{files}/coop"},
     "corrupted": {"dataset": {"plugin": "imagefolder", "path": "{files}/folders"}, "corruption": "fog"},
     "digits": {},
+    "domains": {"path": "{files}/domains"},
     "dots": {"size": 8},
     "drawn-objects": {"train": 4, "test": 4},
     "drawn-regions": {"train": 4, "test": 4},
-    "domains": {"path": "{files}/domains"},
     "gaussian-mixture": {},
     "hateful-memes": None,  # in tests/fusion, with its own files
     "hub-questions": None,
@@ -39,6 +46,8 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "imagenet-r": {"root": "{files}", "partial": True},
     "imagenet-sketch": {"root": "{files}", "partial": True},
     "imagenetv2": {"root": "{files}", "partial": True},
+    "karpathy": None,
+    "mask-folder": {"path": "{files}/regions"},
     "media-table": None,
     "mvsa": None,  # in tests/fusion, with its own files
     "objectnet": {"root": "{files}", "partial": True},
@@ -47,18 +56,28 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "pope": None,
     "printed-digits": {},
     "question-file": None,
+    "scene-attributes": {"train": 1, "test": 1},
+    "scene-captions": {"count": 4, "frames": 2},
+    "scene-choices": {"count": 4},
     "scene-domains": {"train": 12, "test": 12},
     "scene-episodes": {"count": 4},
     "scene-films": {"count": 4},
     "scene-pairs": {"count": 40},
     "scene-questions": {"count": 4},
+    "scene-winoground": {"count": 4},
     "scenes": {"per_class": 2},
     "stacked": {"dataset": "digits", "count": 40},
+    "sugarcrepe": None,
     "tiny-imagenet": {"root": "{files}"},
     "torchvision": {"name": "FakeData"},
+    "video-captions": None,  # in tests/data/test_video_captions.py
+    "voc-objects": {"path": "{files}"},
+    "voc-regions": {"path": "{files}"},
     "voc2007": {"root": "{files}"},
     "vqa": None,
     "webdataset": {"path": "{files}/shards"},
+    "winoground": None,
+    "yolo-objects": {"path": "{files}/yolo"},
 }
 
 

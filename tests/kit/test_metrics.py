@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import Boxes
 from harness.contract.evidence import Predictions
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference
 from harness.testing import MetricConformance
+from harness_dense.gathering import FoundArrays, gather_detections
 from harness_metrics.answers import Answered
+from harness_metrics.caption_choices import CaptionChoices
 from harness_metrics.label_sets import LabelSets
+from harness_metrics.rankings import Rankings
+from harness_metrics.seen_unseen import SeenUnseenPredictions
 
 # softmax of (log 3, 0) is (3/4, 1/4): two right, one wrong, all with confidence 3/4
 LOGITS = np.log([[3.0, 1.0], [1.0, 3.0], [3.0, 1.0]])
@@ -43,8 +48,40 @@ ANSWERS = Answered(
     objects=[["yes"]] * 2 + [["no"]] * 2,
 )
 
+# one of two objects found, below something that is nowhere: precision 1/2 up to recall 1/2
+SQUARES = np.array([[0.0, 0, 100, 100], [200, 0, 300, 100]])
+FOUND = gather_detections(
+    ["image"],
+    ["square"],
+    [[400, 400]],
+    [FoundArrays(SQUARES + np.array([[300], [0]]), [0.9, 0.8], [0, 0])],
+    [Boxes(SQUARES, np.array([0, 0]))],
+)
+
 # one label right of two, and one given in excess: 1 hit, 2 given, 2 right; the first class has F1 1, the others 0
 SETS = LabelSets(np.array([[1.0, 0, 1], [0, 0, 0]]), np.array([[1, 0, 0], [0, 1, 0]]), ["a", "b"])
+
+# a pair of images with the captions matched, and one whose second image likes both captions more
+CHOICES = CaptionChoices(
+    ids=["a0", "a1", "b0", "b1"],
+    groups=["a", "a", "b", "b"],
+    choices=[["one two", "two one"]] * 4,
+    scores=[[0.4, 0.1], [0.2, 0.3], [0.4, 0.3], [0.6, 0.5]],
+    right=[0, 1, 0, 1],
+)
+
+# of five mistakes in the tree of ten classes, c0 is said for c1, c2, c4, c5 and c9
+TREE = Predictions(
+    np.eye(10)[[0] * 6], np.array([0, 1, 2, 4, 5, 9]), [*"abcdef"], [f"c{n}" for n in range(10)]
+)
+# both seen classes right, one of two unseen ones
+SIDES = SeenUnseenPredictions(
+    np.eye(4)[[0, 1, 2, 0]], np.arange(4), [*"abcd"], unseen=np.array([False, False, True, True])
+)
+# positives at ranks 1 and 3 of 4; two candidates are among the first two
+RANKED = Rankings(
+    ["a"], ["a"], 4, np.array([0, 2]), np.array([0, 2]), np.ones(2, int), np.ones(2, int), np.array([1, 0, 1, 0]), 2
+)  # fmt: skip
 
 KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "top1": [(PAIRS, 2 / 3), (SIX, 1 / 3)],
@@ -79,12 +116,32 @@ KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "set-micro-f1": [(SETS, 2 * 1 / (2 + 2))],
     "set-macro-f1": [(SETS, 1 / 3)],
     "exact-set": [(SETS, 0)],
+    "coco-ap": [(FOUND, {"AP": 51 / 202, "AP50": 51 / 202, "AR1": 0, "AR10": 1 / 2, "AR_large": 1 / 2})],
+    "voc-ap": [(FOUND, 1 / 4)],
+    "tide-errors": [
+        (FOUND, {"Bkg": 51 / 202, "Miss": 1 / 2 - 51 / 202, "Cls": 0, "Loc": 0, "Dupe": 0, "Both": 0})
+    ],
+    "detection-calibration": [(FOUND, (0.9 + 0.2) / 2)],
     "answer-rates": [(ANSWERS, {"unparsed": 1 / 4, "refused": 0, "truncated": 0, "failed": 0})],
     "chair": [(ANSWERS, {"i": 0, "s": 0})],
     "object-coverage": [(ANSWERS, 3 / 4)],
+    "strict-choice": [(CHOICES, 3 / 4)],
+    "group-scores": [(CHOICES, {"text": 1 / 2, "image": 1 / 2, "group": 1 / 2})],
+    "mistake-severity": [(TREE, (1 + 2 + 2 + 3 + 3) / 5)],
+    # c0 to c4 have three ancestors with themselves, c5 to c9 two: 3 + 2 + 1 + 1 are shared
+    "hierarchical-precision": [(TREE, {"precision": 7 / 18, "recall": 7 / 16, "f": 14 / 34})],
+    "accuracy-per-level": [(TREE, {"1": 4 / 6, "2": 2 / 6, "3": 1 / 6})],
+    "harmonic-mean": [(SIDES, {"seen": 1, "unseen": 1 / 2, "harmonic": 2 / 3})],
+    "recall-at-k": [(RANKED, 1)],
+    "true-recall-at-k": [(RANKED, 1 / 2)],
+    "median-rank": [(RANKED, 1)],
+    "mean-average-precision": [(RANKED, (1 + 2 / 3) / 2)],
+    "ndcg": [(RANKED, (1 + 1 / 2) / (1 + 1 / math.log2(3)))],
+    "hubness-skew": [(RANKED, 0)],  # half once, half never: symmetric
     # of one word each, there are n-grams of one length in four; log 2 over 2 images weighs them alike
     "cider": [(ANSWERS, (10 / 4 + 0 + 10 / 4 + 10 / 4) / 4)],
 }
+OF_TREES = ("accuracy-per-level", "hierarchical-precision", "mistake-severity")
 OTHER_EVIDENCE = ("frechet", "high-quality", "kid", "map_11point", "modes", "prdc", "reverse-kl")
 
 
@@ -135,7 +192,8 @@ class TestFirstParty(MetricConformance):
 
     @pytest.fixture
     def metric(self, name: str) -> Any:
-        part = Resolver().resolve("metrics", Reference(name), "kit")
+        options = {"tree": "ten-classes"} if name in OF_TREES else {}
+        part = Resolver().resolve("metrics", Reference(name, options), "kit")
         assert part.problem is None, part.problem
         return part.object
 

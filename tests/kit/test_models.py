@@ -45,6 +45,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "lenet5": {},
     "mlp": {"hidden": [8]},
     "nearest-shot": {"embedder": VIT},
+    "ngram-plausibility": {"corpus": {"plugin": "scene-captions", "count": 4}},
     "open_clip": {"name": "small", "config": "{config}"},
     "pair": {"image": VIT, "text": {"plugin": "tiny-clip", "tower": "vit", "steps": 0}},
     "perceptron": {},

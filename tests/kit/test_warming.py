@@ -52,6 +52,16 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         {"plugin": "fusion", "epochs": 1, "batch": 8, "probes": False},
         {**PAIRS, "methods": ["image-only"]},
     ),
+    "films and a bank of others": (
+        {"plugin": "retrieval"},
+        {
+            "models": [CLIP],
+            "datasets": [{"plugin": "scene-captions", "frames": 2, "count": 24}],
+            "methods": ["query-bank"],
+            "axes": {"direction": ["image to text"]},
+            "metrics": ["recall-at-k"],
+        },
+    ),
     "another split": ({"plugin": "classification", "split": "train"}, DIGITS),
 }
 

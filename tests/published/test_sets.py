@@ -124,12 +124,22 @@ def test_a_set_of_another_package_is_found_without_importing_it(tmp_path, monkey
         ("model,Resolution,x\na,224,0.5\n", "line 4: the column 'Resolution' must be called 'resolution'"),
         ("model,crop_pct,x\na,0.9,0.5\n", "line 4: the column 'crop_pct' must be called 'crop'"),
         ("# parameters: 3M\nmodel,x\na,0.5\n", "line 4: parameters: expected a number, found '3M'"),
+        ("# fractions: top5\nmodel,x,top5 of x\na,0.5,81\n", "line 6: top5 of x: 81 is no fraction from 0 to 1: the head's"),
+        ("# fractions: top5\nmodel,x,top-5 of x\na,0.5,0.8\n", "fractions: no column 'top5 of DATASET'; did you mean 'top-5'?"),
     ],
 )  # fmt: skip
 def test_what_would_give_wrong_numbers_is_refused(text, message):
     with pytest.raises(HarnessError) as error:
         parse("# source: p\n# commit: c\n# metric: top1\n" + text)
     assert message in str(error.value)
+
+
+def test_other_metrics_may_be_fractions_too():
+    table = "model,x,top5 of x,mine of x\na,50,0.8,0.9\n"
+    assert parse(HEAD + table).fractions == {"top1"}
+    found = parse(HEAD + "# fractions: top5, mine\n" + table)
+    assert found.fractions == {"top1", "top5", "mine"}
+    assert [numbers[0] for numbers in found.numbers.values()] == [0.5, 0.8, 0.9]
 
 
 def test_blanks_around_fields_do_not_count():

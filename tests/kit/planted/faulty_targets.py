@@ -11,6 +11,8 @@ from faulty_data import Squares, SquareSplit
 from harness import Answers, Boxes, Masks, Sample
 
 SIDE = 8
+RUNS = b":6200000f0"
+"""COCO's text of a mask of 24 pixels: rows 2 to 7 of columns 1 to 4."""
 
 
 class TargetSplit(SquareSplit):
@@ -45,7 +47,8 @@ class Boxed(Targeted):
         count = n % 4
         corners = np.tile(np.array([[1.0, 2.0, 5.0, 8.0]], np.float32), (count, 1))
         flags = np.zeros(count, bool)
-        return Boxes(corners, np.arange(count) % 3, flags, flags, np.full(count, 24.0))
+        runs = [{"size": [SIDE, SIDE], "counts": RUNS} for _ in range(count)]
+        return Boxes(corners, np.arange(count) % 3, flags, flags, np.full(count, 24.0), runs)
 
 
 class Segmented(Targeted):
@@ -163,9 +166,10 @@ WholeNumbers = changed(Boxed, boxes=np.array([[1, 1, 2, 2]]))
 BoxLabelTooHigh = changed(Boxed, labels=np.array([3]))
 BoxWithoutLabel = changed(Boxed, labels=np.zeros(0, np.int64))
 CrowdAsNumbers = changed(Boxed, crowd=np.array([1]))
-TooManyMasks = changed(Boxed, masks=[{"size": [SIDE, SIDE], "counts": b"0"}] * 9)
-MasksOfAnotherSize = changed(Boxed, masks=[{"size": [SIDE, SIDE + 1], "counts": b"0"}])
-MasksAsArrays = changed(Boxed, masks=[np.zeros((SIDE, SIDE), bool)])
+MaskMissing = changed(Boxed, masks=[])
+MaskOfOtherSize = changed(Boxed, masks=[{"size": [SIDE, SIDE + 1], "counts": RUNS}])
+MaskAsArray = changed(Boxed, masks=[np.ones((SIDE, SIDE), bool)])
+MaskAsText = changed(Boxed, masks=[{"size": [SIDE, SIDE], "counts": RUNS.decode()}])
 OtherSize = changed(Segmented, semantic=np.zeros((SIDE, SIDE - 1), np.uint8))
 ClassTooHigh = changed(Segmented, semantic=np.full((SIDE, SIDE), 7, np.uint8))
 NeitherMask = changed(Segmented, semantic=None)
