@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness import DataError, OptionError
+from harness_dense.area_ranges import check_bounds, with_bounds
 from harness_dense.detections import Detections
 from harness_dense.matching import AREAS, THRESHOLDS
 from harness_dense.overlaps import Shape, check_masks
@@ -28,6 +29,8 @@ class CocoAP:
     Args:
         iou: overlap of "boxes" or of "masks".
         sizes: whether numbers by size of the objects are among them; resampling takes half the time without.
+        areas: pixels up to which objects are small and medium, for images of another size than COCO's; by default
+            1024 and 9216.
     """
 
     higher_is_better = True
@@ -44,16 +47,17 @@ class CocoAP:
         **{f"AR_{size}": f"Recall of {size} objects" for size in SIZES},
     }
 
-    def __init__(self, iou: Shape = "boxes", sizes: bool = True) -> None:
+    def __init__(self, iou: Shape = "boxes", sizes: bool = True, areas: list[float] | None = None) -> None:
         if iou not in get_args(Shape):
             raise OptionError(f"coco-ap: iou must be 'boxes' or 'masks', got {iou!r}")
         self.iou: Shape = iou
         self.sizes = sizes
+        self.areas = check_bounds("coco-ap", areas)
 
     def __call__(self, detections: Detections) -> dict[str, float]:
         """Return the numbers by name. Raises DataError if there is no object, or masks are missing."""
         self._check(detections)
-        numbers = average_curves(measure_curves(detections, self.iou))
+        numbers = average_curves(measure_curves(with_bounds(detections, self.areas), self.iou))
         return {name: value for name, value in numbers.items() if self.sizes or "_" not in name}
 
     def resampled(self, detections: Detections, weights: ArrayLike) -> dict[str, NDArray[np.float64]]:
@@ -64,7 +68,8 @@ class CocoAP:
         from harness_dense.resampled_ap import resample_curves
 
         self._check(detections)
-        return resample_curves(detections, self.iou, weights, self.sizes)
+        evidence = with_bounds(detections, self.areas)
+        return resample_curves(evidence, self.iou, weights, self.sizes)
 
     def _check(self, detections: Detections) -> None:
         check_masks(detections, self.iou, "coco-ap")

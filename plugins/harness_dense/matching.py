@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness_dense.area_ranges import find_ranges
 from harness_dense.detections import Detections
 from harness_dense.overlaps import (
     OverlapPairs,
@@ -97,7 +98,7 @@ def _match(detections: Detections, shape: Shape) -> Matches:
     ranks[grouped] = rank
 
     pair_found, pair_true, iou = _pair_objects(detections, shape, by_class[grouped], key)
-    lows, highs = np.array(list(AREAS.values())).T
+    lows, highs = np.array(list(find_ranges(detections).values())).T
     areas = detections.true_areas[:, None]
     counted = ~(detections.true_crowd | detections.true_ignored)[:, None] & (areas >= lows) & (areas <= highs)
     candidates, hit, spared, taken = _match_in_turns(
