@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from harness import DataError, Job, Split
+from harness.inference.batches import autocast
 from harness_dense.pixel_counts import PixelCounts
 from harness_dense.segmentations import Segmentations
-from harness_dense.speed import iterate_prepared, time_single_images, wait_for
+from harness_dense.speed import WARM_UP, iterate_prepared, time_run, time_single_images
 from harness_segmentation.truths import UNKNOWN, read_classes
 
 NAMES = ("ids", "class_names", "groups")
@@ -54,18 +54,18 @@ def segment_split(
     counts = PixelCounts(classes.names)
     groups: Sequence[str] | None = getattr(split, "groups", None) or None
     shown: list[NDArray[np.uint8]] = []
-    seconds, latencies, row = 0.0, np.zeros(0), 0
+    seconds, row = 0.0, 0
+    latencies: list[float] = []
     known = len(classes.truths)
     truths = np.full(256, UNKNOWN, np.uint8)
     truths[:known] = classes.truths
     for images in iterate_prepared(job, model, split, batch):
-        if row == 0:  # the clock needs images at hand
-            latencies = time_single_images(model.segment, images, timed)
-        wait_for(images[0])
-        began = time.perf_counter()
-        logits = model.segment(images)
-        wait_for(images[0])
-        seconds += time.perf_counter() - began
+        with autocast(job.device, job.precision):
+            if len(latencies) < timed:
+                warm_up = 0 if latencies else WARM_UP
+                latencies += time_single_images(model.segment, images[: timed - len(latencies)], warm_up)
+            logits, took = time_run(model.segment, images)
+        seconds += took
         for one in logits:
             predicted, confidence = choose_classes(one, classes)
             name = split.ids[row]
@@ -82,7 +82,7 @@ def segment_split(
     tree = {name: value for name, value in packed.items() if name not in NAMES}
     rows = {name: n for n, name in enumerate(split.ids)}
     tree["order"] = np.array([rows[name] for name in packed["ids"]], np.int64)
-    return {**tree, "pictures": shown, "latencies": latencies, "seconds": np.array(seconds)}
+    return {**tree, "pictures": shown, "latencies": np.array(latencies), "seconds": np.array(seconds)}
 
 
 def choose_classes(
