@@ -1,4 +1,4 @@
-"""Images in groups of one size: others would be padded differently, so that results depend on those beside them."""
+"""Decoded images, and what a model says of them in groups of one size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def decode_only(image: Image.Image) -> torch.Tensor:
 def compute_by_size(
     images: Sequence[torch.Tensor], compute: Callable[[list[torch.Tensor]], Sequence[T]]
 ) -> list[T]:
-    """Return one result per image, `compute` being called once for the images of each size."""
+    """Return what `compute` says of each image, called once for the images of each size: others would pad them differently."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for number, image in enumerate(images):
         groups.setdefault(tuple(image.shape), []).append(number)
