@@ -58,6 +58,8 @@ class ClassWords:
         self.remarks: list[str] = []
         if threshold is not None and self.background is None:
             self.remarks.append(f"there is no class '{BACKGROUND}': the threshold has no effect")
+        if self.background is not None and threshold is None and BACKGROUND not in given:
+            self.remarks.append(f"the class '{BACKGROUND}' is described by its name alone")
         if idle := [key for key in given if key not in keys]:
             self.remarks.append(
                 f"names for {len(idle)} class{'es' * (len(idle) > 1)} that the data set does not have are left out "

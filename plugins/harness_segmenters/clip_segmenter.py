@@ -46,7 +46,7 @@ class ClipSegmenter(FromTemplates):
         names: words for classes in place of their names, as "class=word, word"; a class counts as its best word.
             "background=sky, wall, …" describes the background.
         threshold: the probability over all words below which a pixel is of the class "background"; by default it is
-            a class like others.
+            a class like others. Confidences of such pixels have no meaning as probabilities.
     """
 
     def __init__(

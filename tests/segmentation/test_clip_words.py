@@ -81,6 +81,9 @@ def test_what_has_no_effect_is_remarked():
         "names for 2 classes that the data set does not have are left out (first: 'boat')",
     ]
     assert ClassWords(["background", "cat"], {}, 0.5).remarks == []
+    assert ClassWords(["background", "cat"], {}, None).remarks == [
+        "the class 'background' is described by its name alone"
+    ]
 
 
 @pytest.mark.parametrize(
