@@ -100,3 +100,16 @@ class LearnsToSegment(Protocol):
     def losses(
         self, images: Sequence[Tensor], targets: Sequence[Tensor], weights: Sequence[Tensor] | None = None
     ) -> Mapping[str, Tensor]: ...
+
+
+@register_capability("is told classes by name", choose="clip-segmenter")
+@runtime_checkable
+class TakesClassNames(Protocol):
+    """A segmenter without classes of its own: any are described to it.
+
+    `name_classes` says which, before `segment`; `class_names` are these from then on. `templates` are the data set's,
+    each with `{}` for the class name; a model's own option may replace them. What it says of the classes is added to
+    its `remarks`.
+    """
+
+    def name_classes(self, class_names: Sequence[str], templates: Sequence[str]) -> None: ...

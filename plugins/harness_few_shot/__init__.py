@@ -1,1 +1,1 @@
-"""Inputs of few-shot methods: a task seen through a frozen model, and the model's text embeddings."""
+"""Inputs of few-shot methods: a task seen through a frozen model, the model's text embeddings, and templates of prompts."""

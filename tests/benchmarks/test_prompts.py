@@ -30,11 +30,11 @@ from harness.planning.plan import make_plan
 from harness.records.store import Store
 from harness.running.worker import RunSettings, Worker
 from harness_few_shot.task import FewShotTask
+from harness_few_shot.templates import find_templates
 from harness_few_shot.texts import TextEmbeddings
 from harness_open_clip import OpenClipModel
 from harness_prompts.methods.coop import CoOp
 from harness_prompts.shot_training import coop_recipe
-from harness_prompts.templates import find_templates
 
 CONFIG = {
     "embed_dim": 128,

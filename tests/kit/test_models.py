@@ -23,6 +23,7 @@ CLIP = {
 SMALL: dict[str, Mapping[str, Any] | None] = {
     "alexnet-network": {},
     "chat-endpoint": None,  # it is a server's; held to the kit in tests/language, with one of its own
+    "clip-segmenter": {"model": {"plugin": "tiny-clip", "tower": "vit", "steps": 0}},
     "copy-last-shot": {},
     "cyclegan-resnet": {"width": 4, "blocks": 1, "patch_layers": 1},
     "cyclegan-unet": {"width": 4, "patch_layers": 1},

@@ -13,7 +13,7 @@ from harness.inference.images import decode
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness_data.coop_split import PLACES, CoOpSplit
-from harness_prompts.templates import COOP_TEMPLATES
+from harness_few_shot.templates import COOP_TEMPLATES
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 
 from harness.errors import DataError, OptionError, Unavailable
 from harness.inference.zeroshot import check_templates, text_classifier
-from harness_prompts import prompt_class_names, templates
+from harness_few_shot import templates
+from harness_prompts import prompt_class_names
 from harness_prompts.methods.template_selection import TemplateSelection
 from harness_prompts.methods.zero_shot import (
     PromptClassifier,

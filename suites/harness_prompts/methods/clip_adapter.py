@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness import OptionError
+from harness_few_shot.templates import FromTemplates, check_templates_option
 from harness_prompts.methods.zero_shot import zero_shot_weights
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, check_templates_option
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
+from harness_few_shot.templates import FromTemplates, check_templates_option
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, check_templates_option
 
 if TYPE_CHECKING:
     import torch

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from harness import OptionError
+from harness_few_shot.templates import FromTemplates, check_templates_option
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, check_templates_option
 
 if TYPE_CHECKING:
     from harness_few_shot.task import FewShotTask

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from harness import OptionError
+from harness_few_shot.templates import FromTemplates, check_templates_option
 from harness_prompts.fixed_classifier import FixedClassifier
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, check_templates_option
 from harness_prompts.tip_logits import tip_logits
 
 if TYPE_CHECKING:

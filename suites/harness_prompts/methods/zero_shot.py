@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from harness import DataError
 from harness.errors import did_you_mean
 from harness.inference.zeroshot import Similarity, check_templates, fill_template, similarity_of
-from harness_prompts.templates import (
+from harness_few_shot.templates import (
     FromTemplates,
     check_templates_option,
     digest_file,
