@@ -60,7 +60,6 @@ def test_a_background_left_out_is_not_told(tmp_path):
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """VOC, Context and ADE20K with one image each, in which every class has its pixels."""
-    pytest.importorskip("harness_data.voc_regions")
     pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8))
     labels = (np.arange(2000) % 256).astype(np.uint8).reshape(40, 50)
 
