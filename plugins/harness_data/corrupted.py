@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness import DataError, Dataset, Sample, Split, derive_seed
+from harness import DataError, Dataset, OptionError, Sample, Split, derive_seed
 from harness.contract.declared import ask
 from harness_data.corruptions import ConstantSet, check_corruption, corrupt, pixel_version
 
 if TYPE_CHECKING:
-    import numpy as np
     import PIL.Image
-    from numpy.typing import NDArray
 
 FORWARDED = (
     "target_kind",
@@ -28,6 +26,12 @@ FORWARDED = (
     "remarks",
 )
 """Optional attributes of a data set or a split that corrupting its images does not change."""
+
+PLACED = ("boxes", "masks")
+"""Kinds of target whose places in the image count."""
+
+MOVING = ("elastic_transform", "zoom_blur")
+"""Corruptions that move pixels."""
 
 CROP = 224
 """Side of the square to which ImageNet-C's images were cropped before they were corrupted."""
@@ -51,7 +55,7 @@ class CorruptedSplit:
         self.split = split
         self.settings = settings
         self.ids: Sequence[str] = split.ids
-        self.targets: NDArray[np.int64] = split.targets
+        self.targets: Any = split.targets
         if settings.imagenet_crop:
             self.already_cropped = CROP
 
@@ -97,6 +101,10 @@ class Corrupted:
         imagenet_crop: bool = False,
     ) -> None:
         check_corruption(corruption, severity, constants)
+        if imagenet_crop and str(ask(dataset, "target_kind")) in PLACED:
+            raise OptionError(
+                "corrupted: imagenet_crop would leave the data set's boxes or masks where they were"
+            )
         self.dataset = dataset
         self.corruption = corruption
         self.severity = severity
@@ -123,10 +131,14 @@ class Corrupted:
 
     @property
     def remarks(self) -> list[str]:
-        """The clean data set's remarks, and that frost is drawn unless the clean images are drawn, too."""
+        """The clean data set's remarks; that frost is drawn, unless the clean images are, too; that pixels are moved."""
         said = list(ask(self.dataset, "remarks") or ())
         if self.corruption == "frost" and not getattr(self.dataset, "drawn", False):
             said.append("its frost is drawn: not comparable with ImageNet-C, which uses photographs of frost")
+        if self.corruption in MOVING and str(ask(self.dataset, "target_kind")) in PLACED:
+            said.append(
+                f"{self.corruption} moves pixels: boxes and masks stay where the clean image has them"
+            )
         return said
 
     def load(self, split: str) -> CorruptedSplit:

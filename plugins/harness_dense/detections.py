@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness import DataError
 from harness_dense.mask_codes import encode_masks, fill_boxes, join_counts, split_counts
+
+Kept = TypeVar("Kept")
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -142,6 +144,14 @@ class Detections:
     def true_images(self) -> Integers:
         """Index of the image of each true object, G."""
         return np.repeat(np.arange(len(self)), np.diff(self.true_offsets))
+
+    def keep(self, name: str, make: Callable[[], Kept]) -> Kept:
+        """Return what `make` makes, which is made once and kept beside the columns, but not packed."""
+        name = f"_kept_{name}"
+        if name not in self.__dict__:
+            object.__setattr__(self, name, make())
+        kept: Kept = self.__dict__[name]
+        return kept
 
     def pack(self) -> dict[str, Any]:
         """Return arrays and lists from which `unpack` makes the same evidence."""

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import Boxes
 from harness.contract.evidence import Predictions
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference
 from harness.testing import MetricConformance
+from harness_dense.gathering import FoundArrays, gather_detections
 from harness_metrics.answers import Answered
 from harness_metrics.caption_choices import CaptionChoices
 from harness_metrics.label_sets import LabelSets
@@ -44,6 +46,16 @@ ANSWERS = Answered(
     right=[0, 1, 1, 0],
     orders=[0, 1, 0, 1],
     objects=[["yes"]] * 2 + [["no"]] * 2,
+)
+
+# one of two objects found, below something that is nowhere: precision 1/2 up to recall 1/2
+SQUARES = np.array([[0.0, 0, 100, 100], [200, 0, 300, 100]])
+FOUND = gather_detections(
+    ["image"],
+    ["square"],
+    [[400, 400]],
+    [FoundArrays(SQUARES + np.array([[300], [0]]), [0.9, 0.8], [0, 0])],
+    [Boxes(SQUARES, np.array([0, 0]))],
 )
 
 # one label right of two, and one given in excess: 1 hit, 2 given, 2 right; the first class has F1 1, the others 0
@@ -104,6 +116,12 @@ KNOWN: dict[str, list[tuple[Any, Any]]] = {
     "set-micro-f1": [(SETS, 2 * 1 / (2 + 2))],
     "set-macro-f1": [(SETS, 1 / 3)],
     "exact-set": [(SETS, 0)],
+    "coco-ap": [(FOUND, {"AP": 51 / 202, "AP50": 51 / 202, "AR1": 0, "AR10": 1 / 2, "AR_large": 1 / 2})],
+    "voc-ap": [(FOUND, 1 / 4)],
+    "tide-errors": [
+        (FOUND, {"Bkg": 51 / 202, "Miss": 1 / 2 - 51 / 202, "Cls": 0, "Loc": 0, "Dupe": 0, "Both": 0})
+    ],
+    "detection-calibration": [(FOUND, (0.9 + 0.2) / 2)],
     "answer-rates": [(ANSWERS, {"unparsed": 1 / 4, "refused": 0, "truncated": 0, "failed": 0})],
     "chair": [(ANSWERS, {"i": 0, "s": 0})],
     "object-coverage": [(ANSWERS, 3 / 4)],

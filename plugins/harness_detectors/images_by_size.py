@@ -1,0 +1,34 @@
+"""Images in groups of one size, so that what a detector says of one does not depend on those beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from harness_dense.contracts import Found
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+def decode_only(image: Image.Image) -> torch.Tensor:
+    """Return an image as a float tensor 3×H×W in [0, 1], RGB, of its own size."""
+    import numpy as np
+    import torch
+
+    pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
+
+
+def detect_by_size(
+    images: Sequence[torch.Tensor], detect: Callable[[list[torch.Tensor]], list[Found]]
+) -> list[Found]:
+    """Return what `detect` finds, called once for the images of each size: others would pad them differently."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, image in enumerate(images):
+        groups.setdefault(tuple(image.shape), []).append(number)
+    found: dict[int, Found] = {}
+    for numbers in groups.values():
+        found.update(zip(numbers, detect([images[n] for n in numbers]), strict=True))
+    return [found[number] for number in range(len(images))]

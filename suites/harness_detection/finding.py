@@ -1,0 +1,129 @@
+"""What a detector finds in a split's images, and how long it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from harness.inference.images import Staged
+from harness.learning.draws import plan_in_order
+from harness.learning.pipeline import Pipeline
+from harness_dense.gathering import FoundArrays, to_arrays
+from harness_dense.mask_codes import join_counts, split_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from harness import Job, Split
+
+WARM_UP = 3
+"""Images before the clock counts."""
+
+
+@dataclass(frozen=True)
+class FoundInSplit:
+    """What is found in N images, their sizes N×2 (height, width), and the clocks' readings.
+
+    `latencies`: seconds of single images; `seconds`: of all, in batches, images prepared beforehand.
+    """
+
+    found: Sequence[FoundArrays]
+    sizes: NDArray[np.int64]
+    latencies: NDArray[np.float64]
+    seconds: float
+
+
+def find_in_split(job: Job, model: Any, split: Split, batch: int, timed: int) -> dict[str, Any]:
+    """Return what the model finds in all images as a tree of arrays, which `unpack_found` reads."""
+    found: list[FoundArrays] = []
+    sizes: list[tuple[int, int]] = []
+    seconds, latencies, first = 0.0, np.zeros(0), True
+    for images in _iterate_batches(job, model, split, batch):
+        if first:  # the clock needs images at hand
+            latencies, first = time_single_images(model, images, timed), False
+        sizes += [(image.shape[-2], image.shape[-1]) for image in images]
+        _wait_for(images[0])
+        began = time.perf_counter()
+        results = model.detect(images)
+        _wait_for(images[0])
+        seconds += time.perf_counter() - began
+        found += [to_arrays(one) for one in results]
+        job.advance(len(found), len(split))
+    return _pack(found, sizes, latencies, seconds)
+
+
+def time_single_images(model: Any, images: Sequence[torch.Tensor], count: int) -> NDArray[np.float64]:
+    """Return the seconds of `count` images, one by one, those of the batch in turn; resizing and NMS included."""
+    seconds = []
+    for number in range(WARM_UP + count if count else 0):
+        image = images[number % len(images)]
+        _wait_for(image)
+        began = time.perf_counter()
+        model.detect([image])
+        _wait_for(image)
+        seconds.append(time.perf_counter() - began)
+    return np.array(seconds[WARM_UP:])
+
+
+def unpack_found(tree: Mapping[str, Any]) -> FoundInSplit:
+    """Return what `find_in_split` found."""
+    masks = split_counts(tree["masks"], tree["mask_ends"]) if "masks" in tree else None
+    ends = np.asarray(tree["ends"]).tolist()
+    found = [
+        FoundArrays(
+            tree["boxes"][a:b],
+            tree["scores"][a:b],
+            tree["labels"][a:b],
+            None if masks is None else masks[a:b],
+        )
+        for a, b in zip([0, *ends[:-1]], ends)
+    ]
+    return FoundInSplit(
+        found, np.asarray(tree["sizes"]), np.asarray(tree["latencies"]), float(tree["seconds"])
+    )
+
+
+def _iterate_batches(job: Job, model: Any, split: Split, size: int) -> Iterator[list[torch.Tensor]]:
+    pipeline = Pipeline(split, Staged(model.prepare), device=job.device, workers=job.workers, collate=list)
+    with closing(pipeline.batches(plan_in_order(len(split), size))) as batches:
+        for batch in batches:
+            yield batch.data
+
+
+def _pack(
+    found: Sequence[FoundArrays],
+    sizes: Sequence[tuple[int, int]],
+    latencies: NDArray[np.float64],
+    seconds: float,
+) -> dict[str, Any]:
+    counts = [len(np.asarray(one.scores)) for one in found]
+
+    def join(name: str, *shape: int) -> NDArray[Any]:
+        parts = [np.reshape(getattr(one, name), (-1, *shape)) for one in found]
+        return np.concatenate([np.zeros((0, *shape)), *parts])
+
+    tree: dict[str, Any] = {
+        "boxes": join("boxes", 4),
+        "scores": join("scores"),
+        "labels": join("labels").astype(np.int64),
+        "ends": np.cumsum(counts, dtype=np.int64),
+        "sizes": np.array(sizes, np.int64).reshape(-1, 2),
+        "latencies": latencies,
+        "seconds": np.array(seconds),
+    }
+    if any(one.masks is not None for one in found):
+        tree["masks"], tree["mask_ends"] = join_counts([mask for one in found for mask in one.masks or ()])
+    return tree
+
+
+def _wait_for(image: torch.Tensor) -> None:
+    if image.is_cuda:
+        torch.cuda.synchronize(image.device)

@@ -1,0 +1,110 @@
+"""The protocol `detection`: what a detector finds, as it is or after training, and how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from harness import Dataset, Job, OptionError, Result
+from harness.inference.splits import find_test_split, training_split
+from harness_dense.contracts import DetectsObjects
+from harness_dense.detections import Detections
+from harness_detection.model_classes import read_aliases
+from harness_detection.training_method import DetectorTraining
+
+
+class Detection:
+    """Finds the objects in a data set's images with a model, as it is or trained before by the method `detector-training`.
+
+    Times are of single images and hold everything after decoding: resizing, the network, non-maximum suppression.
+
+    Args:
+        split: the split to evaluate; by default that for testing, else that for validation.
+        score_threshold: objects with a lower score are left out, beside those that the model itself leaves out.
+        max_detections: objects that count per image, those with the highest scores.
+        batch: images that the model sees at once; it changes no number but the images per second.
+        timed: images whose time is taken one by one; 0 for none.
+        shown_score: least score of the hits and false alarms in pictures and samples.
+        pictures: how many images are kept, with what was found in them.
+        aliases: names of classes that the model calls otherwise, "data set's name=model's name".
+    """
+
+    needs = (DetectsObjects,)
+    target_kinds = ("boxes",)
+    provides = (Detections,)
+    axes = ()
+    own_numbers = (
+        "latency_ms", "latency_p95_ms", "images_per_second", "parameters", "training_seconds", "steps",
+    )  # fmt: skip
+    operational = ("batch", "pictures")
+    directions: ClassVar[Mapping[str, bool]] = {}
+    titles: ClassVar = {
+        "latency_ms": "Time per image (ms)",
+        "latency_p95_ms": "Time per image, 95th percentile (ms)",
+        "images_per_second": "Images per second",
+        "training_seconds": "Training time (s)",
+        "steps": "Steps",
+    }
+    smallest: ClassVar = {
+        "timed": 1,
+        "pictures": 1,
+        "cell": {
+            "models": [{"plugin": "grid-detector", "width": 4}],
+            "datasets": [{"plugin": "drawn-objects", "train": 16, "test": 16}],
+            "methods": [{"plugin": "detector-training", "steps": 4, "batch": 4, "checkpoint_every": 2}],
+            "metrics": ["coco-ap"],
+        },
+    }
+
+    def __init__(
+        self,
+        split: str | None = None,
+        score_threshold: float = 0.0,
+        max_detections: int = 100,
+        batch: int = 8,
+        timed: int = 30,
+        shown_score: float = 0.5,
+        pictures: int = 4,
+        aliases: list[str] | None = None,
+    ) -> None:
+        for name, share in (("score_threshold", score_threshold), ("shown_score", shown_score)):
+            if not 0 <= share <= 1:
+                raise OptionError(f"detection: {name} must be from 0 to 1, not {share}")
+        least = {"max_detections": 1, "batch": 1, "timed": 0, "pictures": 0}
+        given = {"max_detections": max_detections, "batch": batch, "timed": timed, "pictures": pictures}
+        for name, value in given.items():
+            if value < least[name]:
+                raise OptionError(f"detection: {name} must be at least {least[name]}, not {value}")
+        self.split, self.score_threshold, self.max_detections = split, score_threshold, max_detections
+        self.batch, self.timed, self.shown_score, self.pictures = batch, timed, shown_score, pictures
+        self.aliases = list(aliases or ())
+        read_aliases(self.aliases)
+
+    def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
+        """Return why this model can't be trained or evaluated on this data set, or None."""
+        if method is not None and not isinstance(method, DetectorTraining):
+            return "the protocol 'detection' takes the method detector-training, or none"
+        found = find_test_split(dataset.splits, self.split)
+        if found.refusal:
+            return found.refusal
+        if method is None:
+            if getattr(model, "needs_training", False):
+                return "the model has learned nothing: train it (methods = ['detector-training'])"
+            return None
+        training = training_split(dataset.splits)
+        if training is None:
+            return "the data set has no split to train on"
+        if training == found.name:
+            return f"split '{training}' is what models train on: choose another one to test on"
+        return None
+
+    def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
+        """Return the assumption about the split to test on."""
+        remark = find_test_split(dataset.splits, self.split).remark
+        return [remark] if remark else []
+
+    def run(self, job: Job) -> Result:
+        """Train, find and measure."""
+        from harness_detection.detection_cell import DetectionCell
+
+        return DetectionCell(self, job).result()

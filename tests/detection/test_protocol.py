@@ -1,0 +1,136 @@
+"""The protocol `detection` with a model that finds everything: what counts, what is left out, what is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import harness
+from harness import Boxes, DataError, OptionError
+from harness_dense.gathering import FoundArrays, gather_detections
+from harness_detection.hit_counts import FALSE_ALARM, HIDDEN, HIT, SPARED, count_hits
+from harness_detection.model_classes import match_classes
+from harness_detection.protocol import Detection
+from tests.detection.conftest import Bright, Run
+
+
+def test_all_is_found_and_kept(run: Run) -> None:
+    record, store = run()
+    assert record.status == "ok", record.reason
+    assert record.metrics["coco-ap.AP"] == pytest.approx(1)
+    assert record.count == 9
+    assert record.notes["classes_not_known"] == []
+    assert [row["AP"] for row in record.notes["ap_by_class"].values()] == pytest.approx([1] * 3)
+    samples = store.samples(record.id)
+    assert samples["misses"].sum() == samples["false_alarms"].sum() == 0
+    assert samples["hits"].sum() == record.notes["objects_there"]
+    assert record.cost["latency_ms"] > 0
+    assert record.cost["latency_p95_ms"] >= record.cost["latency_ms"]
+    curves = store.curves(record.id)
+    precision = curves[(curves["curve"] == "precision-recall") & (curves["column"] == "precision_50")]
+    assert len(precision) == 101
+    assert precision["value"].min() == pytest.approx(1)
+    assert len(list(store.images(record.id))) == 1
+    assert {len(column) for _, column in store.resamples(record.id).items()} == {1000}
+
+
+def test_masks_are_measured(run: Run) -> None:
+    record, _ = run(metrics=[{"plugin": "coco-ap", "iou": "masks"}])
+    assert [v for k, v in record.metrics.items() if k.endswith(".AP")] == [pytest.approx(1)]
+
+
+def test_a_frozen_model_sees_the_images_once(run: Run) -> None:
+    first, _ = run(protocol={"batch": 2})
+    assert Bright.calls == [1] * 4 + [2, 2, 2, 2, 1]  # the clocks first: three to warm up, one timed
+    again, _ = run(store="other", protocol={"batch": 2, "score_threshold": 0.95})
+    assert len(Bright.calls) == 9
+    assert first.metrics["coco-ap.AP"] == pytest.approx(1)
+    assert again.metrics["coco-ap.AP"] == 0
+    assert again.notes["objects_found"] == 0
+    assert again.notes["score_threshold"] == 0.95
+
+
+def test_false_alarms_are_counted_from_the_shown_score_on(run: Run) -> None:
+    models = [{"plugin": "bright", "alarms": 2}]
+    record, store = run(models=models, protocol={"shown_score": 0.3})
+    assert store.samples(record.id)["false_alarms"].sum() == 18
+    record, store = run(store="t", models=models)
+    assert store.samples(record.id)["false_alarms"].sum() == 0
+
+
+def test_only_the_best_count(run: Run) -> None:
+    record, store = run(
+        models=[{"plugin": "bright", "alarms": 2}], protocol={"max_detections": 3, "shown_score": 0}
+    )
+    there = record.notes["objects_there"]
+    assert record.notes["objects_found"] == sum(min(3, n + 2) for n in store.samples(record.id)["hits"])
+    assert any(
+        f"{there + 18 - record.notes['objects_found']} objects beyond the 3 best" in r for r in record.remarks
+    )
+
+
+def test_classes_are_matched_by_name(run: Run) -> None:
+    models = [{"plugin": "bright", "names": ["RED", "Grün", "sky"]}]
+    record, _ = run(models=models, protocol={"aliases": ["green=grün"]})
+    assert record.notes["classes_not_known"] == ["blue"]
+    assert record.metrics["coco-ap.AP"] == pytest.approx(2 / 3)
+    text = " ".join(record.remarks)
+    assert "does not know 1 of 3 classes: not found ('blue')" in text
+    assert "of 1 class that the data set does not have" in text
+
+
+def test_places_of_classes() -> None:
+    found = match_classes(
+        ["dining table", "cat", "tv"], ["cat", "diningtable"], ["diningtable = Dining Table"]
+    )
+    assert found.places.tolist() == [1, 0, -1]
+    assert found.missing == []
+    with pytest.raises(
+        DataError, match=r"d: the model finds none of the 1 classes, such as 'dog'; known: cat"
+    ):
+        match_classes(["cat"], ["dog"], where="d")
+    with pytest.raises(DataError, match="knows no classes yet"):
+        match_classes([], ["dog"])
+    with pytest.raises(OptionError, match="not 'a'"):
+        match_classes(["cat"], ["dog"], ["a"])
+
+
+def test_hits_take_free_objects_and_crowds_spare() -> None:
+    truth = Boxes(
+        np.array([[0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 30, 40], [40, 40, 50, 50.0]]),
+        np.zeros(4, int),
+        crowd=np.array([False, False, True, False]),
+    )
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [1, 21, 9, 29], [40, 40, 50, 50], [0, 40, 5, 45]]
+    found = FoundArrays(boxes, [0.9, 0.8, 0.7, 0.9, 0.2, 0.6], [0] * 6)
+    hits = count_hits(gather_detections(["a"], ["x"], [(60, 60)], [found], [truth]), 0.5)
+    assert hits.found.tolist() == [HIT, FALSE_ALARM, HIT, SPARED, HIDDEN, FALSE_ALARM]
+    assert hits.missed.tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"score_threshold": 1.5}, "score_threshold must be from 0 to 1"),
+        ({"max_detections": 0}, "max_detections must be at least 1"),
+        ({"aliases": ["tv"]}, "not 'tv'"),
+    ],
+)
+def test_wrong_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Detection(**options)  # type: ignore[arg-type]
+
+
+def test_what_is_no_detector_is_refused(planted: None) -> None:
+    suite = {
+        "name": "s",
+        "protocol": "detection",
+        "models": ["tiny-vit"],
+        "datasets": ["rectangles"],
+        "metrics": [],
+    }
+    (planned,) = harness.plan(suite)
+    assert "does not detect" in str(planned.reason) or "detects objects" in str(planned.reason)
+    untrained = suite | {"models": ["grid-detector"], "datasets": ["drawn-objects"]}
+    (planned,) = harness.plan(untrained)
+    assert "detector-training" in str(planned.reason)
