@@ -152,7 +152,7 @@ class TrainingCurves:
             if table is None:
                 continue
             opened += 1
-            for curve, columns in _group_by_curve(table).items():
+            for curve, columns in group_by_curve(table).items():
                 if self.curves is not None and curve not in self.curves:
                     continue
                 step = self.x or next((s for s in STEPS if s in columns), None)
@@ -217,7 +217,7 @@ def _make_line(name: str, quantity: Quantity, key: tuple[Any, ...]) -> Line:
     return line
 
 
-def _group_by_curve(table: pd.DataFrame) -> dict[str, dict[str, Array]]:
+def group_by_curve(table: pd.DataFrame) -> dict[str, dict[str, Array]]:
     """Convert long rows (curve, column, position, value) to columns of each curve."""
     found: dict[str, dict[str, Array]] = {}
     for (curve, column), part in table.groupby(["curve", "column"], sort=False):
