@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import gcd
 from typing import cast
 
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ def convolve(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Return a 3×3 convolution with group norm, which does not depend on the batch, and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
-        nn.GroupNorm(min(8, outputs), outputs),
+        nn.GroupNorm(gcd(8, outputs), outputs),
         nn.ReLU(inplace=True),
     )
 

@@ -11,6 +11,9 @@ from harness_detectors.small_model import PREDICTED, SmallDetector
 if TYPE_CHECKING:
     from torch import nn
 
+SAMPLES = 1
+"""Of RoIAlign along each side of a bin: with objects this small, bins are smaller than the map's cells."""
+
 
 class SmallFasterRCNN(SmallDetector):
     """Faster R-CNN (Ren et al., NeurIPS 2015), or Mask R-CNN (He et al., ICCV 2017), by torchvision with few channels.
@@ -70,7 +73,7 @@ class SmallFasterRCNN(SmallDetector):
         more = {}
         if self.masks:
             more = {
-                "mask_roi_pool": RegionLayer(self.roi, 14, self.stride),
+                "mask_roi_pool": RegionLayer(self.roi, 14, self.stride, SAMPLES),
                 "mask_head": MaskRCNNHeads(channels, (channels, channels), 1),
                 "mask_predictor": MaskRCNNPredictor(channels, channels, outputs),
             }
@@ -86,7 +89,7 @@ class SmallFasterRCNN(SmallDetector):
             rpn_post_nms_top_n_train=self.proposals,
             rpn_post_nms_top_n_test=self.proposals,
             rpn_batch_size_per_image=32,
-            box_roi_pool=RegionLayer(self.roi, 7, self.stride),
+            box_roi_pool=RegionLayer(self.roi, 7, self.stride, SAMPLES),
             box_head=ConvolutionalHead(channels, 7, hidden),
             box_predictor=FastRCNNPredictor(hidden, outputs),
             box_score_thresh=self.score_threshold,

@@ -29,6 +29,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "densenet-bc": {"depth": 10, "growth": 4},
     "densenet-network": {},
     "extractor-team": {"width": 0.25, "depth": 1, "hidden": 8},
+    "fast-rcnn": {"width": 4, "most": 20},
     "fid-inception": None,  # its weights are a file; held to the kit in tests/gan, with made-up ones
     "gan-dcgan": {"width": 4, "latent": 4},
     "gan-mixed": {
@@ -39,7 +40,9 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "gan-perceptron": {"hidden": 8},
     "gan-resnet": {"width": 4, "latent": 4},
     "googlenet-network": {},
+    "grid-detector": {"width": 4},
     "hf-chat": None,  # their weights are folders; held to the kit in tests/models, with made-up ones
+    "hf-detector": None,
     "hf-image-text": None,
     "hf-text": None,  # its weights are a folder; held to the kit in tests/fusion, with made-up ones
     "lenet5": {},
@@ -49,8 +52,10 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "open_clip": {"name": "small", "config": "{config}"},
     "pair": {"image": VIT, "text": {"plugin": "tiny-clip", "tower": "vit", "steps": 0}},
     "perceptron": {},
+    "rcnn": {"width": 4, "most": 20},
     "resnet-network": {},
     "small-cnn": {"channels": [4]},
+    "small-faster-rcnn": {"width": 4, "proposals": 10},
     "timm": {k: v for k, v in VIT.items() if k != "plugin"},
     "timm-network": {"name": "test_resnet"},
     "tiny-blind": {"steps": 0},
@@ -59,6 +64,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "tiny-resnet": {"trained_on": "digits", "width": 8, "steps": 0},
     "tiny-vit": {"trained_on": "digits", "width": 32, "steps": 2},
     "torchvision": {"name": "shufflenet_v2_x0_5", "weights": "none"},
+    "torchvision-detector": {"name": "ssdlite320_mobilenet_v3_large", "weights": "none"},
     "torchvision-network": {"name": "shufflenet_v2_x0_5"},
     "vgg-network": {"depth": 11},
     "wide-resnet": {"depth": 10, "width": 1},
