@@ -89,11 +89,14 @@ class LearnsToSegment(Protocol):
 
     `begin` makes it ready for the classes of a data set: new predictors for them, drawn from `seed`; `class_names`
     are these from then on. `losses` are scalars by name, whose sum is minimised: of images as `prepare` makes them,
-    and of the classes H×W of their pixels, 255 for those not counted. It runs in train mode, on the images' device.
+    and of the classes H×W of their pixels, 255 for those not counted. `weights` H×W say how much each pixel counts,
+    by default all alike. It runs in train mode, on the images' device.
     """
 
     module: nn.Module
 
     def begin(self, class_names: Sequence[str], seed: int) -> None: ...
 
-    def losses(self, images: Sequence[Tensor], targets: Sequence[Tensor]) -> Mapping[str, Tensor]: ...
+    def losses(
+        self, images: Sequence[Tensor], targets: Sequence[Tensor], weights: Sequence[Tensor] | None = None
+    ) -> Mapping[str, Tensor]: ...

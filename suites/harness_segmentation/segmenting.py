@@ -1,0 +1,115 @@
+"""What a model says of the pixels of a split's images, counted image by image, and how long it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness import DataError, Job, Split
+from harness_dense.pixel_counts import PixelCounts
+from harness_dense.segmentations import Segmentations
+from harness_dense.speed import iterate_prepared, time_single_images, wait_for
+from harness_segmentation.truths import UNKNOWN, read_classes
+
+NAMES = ("ids", "class_names", "groups")
+"""Fields of the evidence that are no arrays."""
+
+
+@dataclass(frozen=True)
+class CountedClasses:
+    """The classes that count, and where to find them.
+
+    `names`: C, what is measured. `truths`: for each class of the data set its place among them, 255 for one that does
+    not count. `places`: for each class of the model its place among them, −1 for none.
+    """
+
+    names: Sequence[str]
+    truths: NDArray[np.uint8]
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SegmentedSplit:
+    """The evidence, the predicted classes H×W of the first images, and the clocks' readings in seconds."""
+
+    evidence: Segmentations
+    pictures: Sequence[NDArray[np.uint8]]
+    latencies: NDArray[np.float64]
+    seconds: float
+
+
+def segment_split(
+    job: Job, model: Any, split: Split, classes: CountedClasses, *, batch: int, timed: int, pictures: int
+) -> dict[str, Any]:
+    """Return a tree of arrays, which `unpack_segmented` reads: what the model says of all images.
+
+    Raises DataError, naming the sample, for true classes of another size than the image.
+    """
+    counts = PixelCounts(classes.names)
+    groups: Sequence[str] | None = getattr(split, "groups", None) or None
+    shown: list[NDArray[np.uint8]] = []
+    seconds, latencies, row = 0.0, np.zeros(0), 0
+    known = len(classes.truths)
+    truths = np.full(256, UNKNOWN, np.uint8)
+    truths[:known] = classes.truths
+    for images in iterate_prepared(job, model, split, batch):
+        if row == 0:  # the clock needs images at hand
+            latencies = time_single_images(model.segment, images, timed)
+        wait_for(images[0])
+        began = time.perf_counter()
+        logits = model.segment(images)
+        wait_for(images[0])
+        seconds += time.perf_counter() - began
+        for one in logits:
+            predicted, confidence = choose_classes(one, classes)
+            name = split.ids[row]
+            truth = truths[read_classes(split.targets[row], name, known)]
+            if truth.shape != predicted.shape:
+                sizes = " and ".join(f"{h}×{w}" for h, w in (truth.shape, predicted.shape))
+                raise DataError(f"sample '{name}': classes and image of the sizes {sizes} (height×width)")
+            counts.add(name, truth, predicted, confidence, None if groups is None else groups[row])
+            if row < pictures:
+                shown.append(predicted.astype(np.uint8))
+            row += 1
+        job.advance(row, len(split))
+    packed = counts.collect().pack()
+    tree = {name: value for name, value in packed.items() if name not in NAMES}
+    rows = {name: n for n, name in enumerate(split.ids)}
+    tree["order"] = np.array([rows[name] for name in packed["ids"]], np.int64)
+    return {**tree, "pictures": shown, "latencies": latencies, "seconds": np.array(seconds)}
+
+
+def choose_classes(
+    logits: torch.Tensor, classes: CountedClasses
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the most likely of the counted classes H×W, and its probability among those that the model knows.
+
+    Of several outputs for one class the largest counts; of equal ones the first class is taken.
+    """
+    known = torch.full((len(classes.names), *logits.shape[1:]), -torch.inf, device=logits.device)
+    for output, place in enumerate(classes.places.tolist()):
+        if place >= 0:
+            known[place] = torch.maximum(known[place], logits[output].float())
+    confidence, predicted = known.softmax(dim=0).max(dim=0)
+    return predicted.cpu().numpy(), confidence.cpu().numpy()
+
+
+def unpack_segmented(tree: Mapping[str, Any], split: Split, names: Sequence[str]) -> SegmentedSplit:
+    """Return what `segment_split` returned, with the names that it left out."""
+    groups: Sequence[str] = getattr(split, "groups", None) or ()
+    order = np.asarray(tree["order"]).tolist()
+    parts = {
+        "ids": [split.ids[n] for n in order],
+        "groups": [groups[n] for n in order] if groups else [],
+        "class_names": list(names),
+    }
+    evidence = Segmentations.unpack({**tree, **parts})
+    return SegmentedSplit(
+        evidence, list(tree["pictures"]), np.asarray(tree["latencies"]), float(tree["seconds"])
+    )
