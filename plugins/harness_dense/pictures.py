@@ -105,7 +105,6 @@ def draw_regions(
     large = [np.array(_resize(Images.fromarray(part.astype(np.uint8)), factor)) for part in parts]
     shown = [int(c) for c in np.union1d(truth[counted], predicted[counted])]
     key: list[tuple[str, Colour]] = [(class_names[c], _as_colour(palette[c])) for c in shown]
-    key += [("wrong", VERMILION)] * bool((counted & (truth != predicted)).any())
     key += [("not counted", NOT_COUNTED)] * bool((~counted).any())
     words = ["image", "truth", "prediction", "wrong pixels"]
     size = max(12, round(max(large[0].shape) / 24))

@@ -22,7 +22,7 @@ def choose_shown(detections: Detections, hits: Hits, count: int) -> dict[str, in
     """Return images of the evidence by name: those with the most misses and false alarms, and typical ones."""
     misses = sum_by_image(hits.missed, detections.true_offsets)
     alarms = sum_by_image(hits.found == FALSE_ALARM, detections.offsets)
-    return choose_images({"misses": misses, "false-alarms": alarms}, misses + alarms, count)
+    return choose_images({"most-misses": misses, "most-false-alarms": alarms}, misses + alarms, count)
 
 
 def draw_pictures(
