@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
+Corners = tuple[int, int, int, int]
+"""First and last column and row of a rectangle: left, top, right, bottom."""
 Kind = Literal["hit", "miss", "false alarm"]
 
 GREEN, BLUE, VERMILION = (0, 158, 115), (0, 114, 178), (213, 94, 0)
@@ -78,8 +80,14 @@ def draw_objects(image: Image.Image, objects: Sequence[MarkedObject]) -> Pixels:
         corners = (left, top, max(left, right - 1), max(top, bottom - 1))
         wide = max(2, round(max(large.size) / 240))
         _draw_frame(pen, corners, KIND_COLOURS[one.kind], wide, dashed=one.kind == "miss")
+    taken: list[Corners] = []
     for one in objects:
-        _write_label(pen, one, factor, large.size, size)
+        if one.words:
+            place = _place_label(pen, one, factor, large.size, size, taken)
+            taken.append(place)
+            pen.rectangle(place, fill=KIND_COLOURS[one.kind])
+            middle, ink = (place[0] + 2, (place[1] + place[3] + 1) / 2), _choose_ink(KIND_COLOURS[one.kind])
+            pen.text(middle, one.words, font=_load_font(size), anchor="lm", fill=ink)
     counts = {kind: sum(one.kind == kind for one in objects) for kind in KIND_COLOURS}
     key = [(_count(n, kind), KIND_COLOURS[kind]) for kind, n in counts.items()]
     return _join([[np.array(large)]], key, size)
@@ -158,9 +166,7 @@ def _shade(pixels: NDArray[np.float32], counts: bytes, colour: Colour) -> None:
     pixels[inside] += SHADE * (np.array(colour, np.float32) - pixels[inside])
 
 
-def _draw_frame(
-    pen: ImageDraw.ImageDraw, corners: tuple[int, int, int, int], colour: Colour, wide: int, dashed: bool
-) -> None:
+def _draw_frame(pen: ImageDraw.ImageDraw, corners: Corners, colour: Colour, wide: int, dashed: bool) -> None:
     if not dashed:
         pen.rectangle(corners, outline=colour, width=wide)
         return
@@ -177,23 +183,35 @@ def _draw_frame(
         pen.rectangle((max(right - wide + 1, left), y, right, end), fill=colour)
 
 
-def _write_label(
-    pen: ImageDraw.ImageDraw, one: MarkedObject, factor: float, size: tuple[int, int], points: int
-) -> None:
-    """Write an object's words on its colour: above its box, those of a miss below, inside where there is no room."""
-    if not one.words:
-        return
-    font = _load_font(points)
-    width, height = round(pen.textlength(one.words, font)) + 4, points + 3
-    left, top, _, bottom = np.rint(one.box * factor).astype(int).tolist()
-    x = max(0, min(left, size[0] - width))
-    below = one.kind == "miss"
-    y = bottom if below else top - height
-    if not 0 <= y <= size[1] - height:
-        y = max(0, min(bottom - height if below else top, size[1] - height))
-    colour = KIND_COLOURS[one.kind]
-    pen.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
-    pen.text((x + 2, y + height / 2), one.words, font=font, anchor="lm", fill=_choose_ink(colour))
+def _place_label(
+    pen: ImageDraw.ImageDraw,
+    one: MarkedObject,
+    factor: float,
+    size: tuple[int, int],
+    points: int,
+    taken: Sequence[Corners],
+) -> Corners:
+    """Return where an object's words go: above its box, or below, inside or beside it if others are there.
+
+    Those of a miss go below if they can.
+    """
+    width, height = round(pen.textlength(one.words, _load_font(points))) + 4, points + 3
+    left, top, right, bottom = np.rint(one.box * factor).astype(int).tolist()
+    at = {"above": (left, top - height), "below": (left, bottom)}
+    order = [at["below"], at["above"]] if one.kind == "miss" else [at["above"], at["below"]]
+    order += [(left, top), (left, bottom - height), (right, top), (left - width, top)]
+    places = []
+    for x, y in order:
+        x = max(0, min(x, size[0] - width))
+        if 0 <= y <= size[1] - height:
+            places.append((x, y, x + width - 1, y + height - 1))
+    free = (p for p in places if not any(_meet(p, other) for other in taken))
+    x, y = max(0, min(left, size[0] - width)), max(0, min(top, size[1] - height))
+    return next(free, places[0] if places else (x, y, x + width - 1, y + height - 1))
+
+
+def _meet(one: Corners, other: Corners) -> bool:
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
 def _join(rows: Sequence[Sequence[Pixels]], key: Sequence[tuple[str, Colour]], points: int) -> Pixels:
