@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
+from harness_detectors.images_by_size import compute_by_size
 from harness_detectors.small_backbones import SmallBackbone
 
 COORDINATES, EMPTY = 5.0, 0.5
@@ -42,13 +43,10 @@ class GridNetwork(nn.Module):
         if self.training:
             assert targets is not None
             return self._lose(images, targets)
-        return [self._find(*one) for one in self._run_by_size(images)]
+        return [self._find(*one) for one in compute_by_size(images, self._run)]
 
-    def _run_by_size(self, images: Sequence[Tensor]) -> list[tuple[Tensor, tuple[int, int], float]]:
+    def _run(self, images: Sequence[Tensor]) -> list[tuple[Tensor, tuple[int, int], float]]:
         """Return the predictions (5+C)×h×w of each image, its size, and the factor by which it was resized."""
-        shapes = {tuple(image.shape) for image in images}
-        if len(shapes) > 1:
-            return [self._run_by_size([image])[0] for image in images]
         batch = torch.stack(list(images))
         height, width = batch.shape[-2:]
         factor = self.side / min(height, width)
@@ -83,7 +81,7 @@ class GridNetwork(nn.Module):
 
     def _lose(self, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         there, boxes, classes, empty = [], [], [], []
-        for (predicted, _, factor), target in zip(self._run_by_size(images), targets, strict=True):
+        for (predicted, _, factor), target in zip(compute_by_size(images, self._run), targets, strict=True):
             rows, columns, wanted, labels = self._assign(target, factor, predicted.shape[-2:])
             own = predicted[:, rows, columns].T
             free = torch.ones(predicted.shape[-2:], dtype=torch.bool, device=predicted.device)

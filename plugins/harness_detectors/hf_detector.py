@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness import OptionError
 from harness_dense.contracts import Found
 from harness_detectors.detection_targets import to_torchvision
-from harness_detectors.images_by_size import decode_only, detect_by_size
+from harness_detectors.images_by_size import compute_by_size, decode_only
 from harness_detectors.torchvision_interface import build_seeded
 from harness_transformers.pretrained import PretrainedSource
 
@@ -88,7 +88,7 @@ class HfDetector:
         import torch
 
         with torch.inference_mode():
-            return detect_by_size(images, self._detect)
+            return compute_by_size(images, self._detect)
 
     def _detect(self, images: list[torch.Tensor]) -> list[Found]:
         import torch

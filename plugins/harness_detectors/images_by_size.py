@@ -1,15 +1,15 @@
-"""Images in groups of one size, so that what a detector says of one does not depend on those beside it."""
+"""Images in groups of one size: others would be padded differently, so that results depend on those beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-
-from harness_dense.contracts import Found
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+
+T = TypeVar("T")
 
 
 def decode_only(image: Image.Image) -> torch.Tensor:
@@ -21,14 +21,14 @@ def decode_only(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
 
 
-def detect_by_size(
-    images: Sequence[torch.Tensor], detect: Callable[[list[torch.Tensor]], list[Found]]
-) -> list[Found]:
-    """Return what `detect` finds, called once for the images of each size: others would pad them differently."""
+def compute_by_size(
+    images: Sequence[torch.Tensor], compute: Callable[[list[torch.Tensor]], Sequence[T]]
+) -> list[T]:
+    """Return one result per image, `compute` being called once for the images of each size."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for number, image in enumerate(images):
         groups.setdefault(tuple(image.shape), []).append(number)
-    found: dict[int, Found] = {}
+    found: dict[int, T] = {}
     for numbers in groups.values():
-        found.update(zip(numbers, detect([images[n] for n in numbers]), strict=True))
+        found.update(zip(numbers, compute([images[n] for n in numbers]), strict=True))
     return [found[number] for number in range(len(images))]

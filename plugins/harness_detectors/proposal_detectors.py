@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import OptionError
-from harness_detectors.region_proposals import explain_missing, propose
+from harness_detectors.region_proposals import explain_missing_search, propose
 from harness_detectors.small_model import PREDICTED, SmallDetector
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ProposalDetector(SmallDetector):
 
     def unavailable(self) -> str | None:
         """Return what is missing here, or None."""
-        missing = explain_missing(self.proposals)
+        missing = explain_missing_search(self.proposals)
         return f"{self._where}: {missing}" if missing else super().unavailable()
 
     @property

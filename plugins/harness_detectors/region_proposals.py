@@ -20,7 +20,7 @@ MISSING = (
 )
 
 
-def explain_missing(kind: ProposalKind) -> str | None:
+def explain_missing_search(kind: ProposalKind) -> str | None:
     """Return what is missing here for proposals of a kind, or None."""
     from importlib.util import find_spec
 

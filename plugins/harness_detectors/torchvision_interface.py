@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness import DataError, derive_seed
 from harness_dense.contracts import Found
 from harness_detectors.detection_targets import to_torchvision
-from harness_detectors.images_by_size import decode_only, detect_by_size
+from harness_detectors.images_by_size import compute_by_size, decode_only
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +58,7 @@ class CalledLikeTorchvision:
         import torch
 
         with torch.inference_mode():
-            return detect_by_size(images, self._detect)
+            return compute_by_size(images, self._detect)
 
     def _detect(self, images: list[torch.Tensor]) -> list[Found]:
         import torch

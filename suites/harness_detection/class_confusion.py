@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from harness_dense.detections import Detections
 from harness_dense.overlaps import measure_box_overlaps, to_corner_and_size
-from harness_detection.hit_counts import FALSE_ALARM, HIT, OVERLAP, Hits
+from harness_detection.hit_counts import FALSE_ALARM, HIT, OVERLAP, ImageHits
 
 
-def count_class_pairs(detections: Detections, hits: Hits) -> NDArray[np.int64]:
+def count_class_pairs(detections: Detections, hits: ImageHits) -> NDArray[np.int64]:
     """Return how many objects of each true class (rows) were found as each class (columns), (C + 1)×(C + 1).
 
     The diagonal are the hits. A false alarm that overlaps a missed object of another class by half or more is taken for

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness import OptionError
+from harness import OptionError, did_you_mean
 from harness_data.corrupted import MOVING
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
+KEY = ("model", "method", "dataset")
+OUTPUT = (*KEY, "metric", "value", "count", "note")
+REFERENCE, CORRUPTION, SEVERITY = (f"tag.dataset.{tag}" for tag in ("reference", "corruption", "severity"))
 
 SEVERITIES = (1.0, 2.0, 3.0, 4.0, 5.0)
 
@@ -49,43 +53,64 @@ class CorruptedDetection:
         What is missing of the benchmark's 15 corruptions and of the severities is noted, since the means then are not
         comparable with others'.
         """
-        from harness_robustness.shift_tables import (
-            CORRUPTION,
-            SEVERITY,
-            average_seeds,
-            make_shift_table,
-            pair_with_references,
-        )
+        import pandas as pd
 
-        pairs = pair_with_references(average_seeds(records, self.metric), corruptions=True)
-        pairs = pairs[pairs[CORRUPTION].notna()]
-        pairs = pairs[pairs[SEVERITY].astype(float).isin(self.severities)]
-        rows: list[dict[str, Any]] = []
-        for _, part in pairs.groupby(["reference", "model", "method"], sort=False):
-            values: dict[str, dict[float, float]] = {}
-            for name, severity, value in zip(part[CORRUPTION], part[SEVERITY], part["value"]):
-                values.setdefault(str(name), {})[float(severity)] = float(value)
-            rows += self._summarise(next(part.itertuples()), values)
-        return make_shift_table(rows)
+        cells = _average_seeds(records, self.metric)
+        clean = {(c["model"], c["method"], c["dataset"]): c["value"] for c in cells}
+        groups: dict[tuple[str, str, str], dict[str, dict[float, float]]] = {}
+        for cell in cells:
+            if pd.notna(cell[CORRUPTION]) and float(cell[SEVERITY]) in self.severities:
+                key = cell["model"], cell["method"], str(cell[REFERENCE])
+                values = groups.setdefault(key, {}).setdefault(str(cell[CORRUPTION]), {})
+                values[float(cell[SEVERITY])] = cell["value"]
+        rows = [row for key, values in groups.items() for row in self._summarise(key, clean.get(key), values)]
+        return pd.DataFrame(rows, columns=list(OUTPUT))
 
-    def _summarise(self, cell: Any, values: Mapping[str, Mapping[float, float]]) -> list[dict[str, Any]]:
+    def _summarise(
+        self, key: tuple[str, str, str], clean: float | None, values: Mapping[str, Mapping[float, float]]
+    ) -> list[dict[str, Any]]:
         from harness_data.corruptions.constants import CORRUPTIONS
-        from harness_robustness.shift_tables import make_shift_row
 
-        clean, reference = float(cell.reference_value), str(cell.reference)
-        rows = [make_shift_row(cell, "clean", clean, dataset=reference)]
+        def make_row(metric: str, value: float, count: int, note: str) -> dict[str, Any]:
+            return dict(zip(OUTPUT, (*key, metric, value, count, note), strict=True))
+
+        nan = float("nan")
+        missing = "" if clean is not None else f"no clean number on '{key[2]}'"
+        rows = [make_row("clean", nan if clean is None else clean, 1, missing)]
         for suffix, left_out in (("", ()), ("_still", MOVING)):
             wanted = [name for name in CORRUPTIONS if name not in left_out]
             used = {name: values[name] for name in wanted if name in values}
             note = describe_gaps(used, wanted, self.severities)
-            mean = average_corruptions(used)
-            count = sum(map(len, used.values()))
-            rows.append(make_shift_row(cell, f"mpc{suffix}", mean, count=count, note=note, dataset=reference))
-            share = mean / clean if clean > 0 else float("nan")
-            rows.append(
-                make_shift_row(cell, f"rpc{suffix}", share, count=count, note=note, dataset=reference)
-            )
+            mean, count = average_corruptions(used), sum(map(len, used.values()))
+            share = mean / clean if clean else nan
+            rows.append(make_row(f"mpc{suffix}", mean, count, note))
+            rows.append(make_row(f"rpc{suffix}", share, count, "; ".join(filter(None, (missing, note)))))
         return rows
+
+
+def _average_seeds(records: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """Return a mapping per model, method and data set: its tags, and the mean of the metric over seeds as `value`.
+
+    Raises OptionError if there are records, but none with such a metric.
+    """
+    if records.empty:
+        return []
+    if metric not in records:
+        known = [c for c in records.select_dtypes("number").columns if c != "seed"]
+        raise OptionError(
+            f"corrupted-detection: the records have no metric '{metric}'{did_you_mean(metric, known)}"
+        )
+    table = records.reindex(columns=[*KEY, "status", metric, REFERENCE, CORRUPTION, SEVERITY])
+    table = table[table[metric].notna() & table["status"].isin(["ok"])]
+    table = table.assign(method=table["method"].astype(object).where(table["method"].notna(), ""))
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in table.to_dict("records"):
+        cell = found.setdefault(
+            tuple(row[name] for name in KEY),
+            {"values": [], **{str(name): value for name, value in row.items()}},
+        )
+        cell["values"].append(float(row[metric]))
+    return [cell | {"value": sum(cell["values"]) / len(cell["values"])} for cell in found.values()]
 
 
 def average_corruptions(values: Mapping[str, Mapping[float, float]]) -> float:

@@ -17,10 +17,10 @@ from harness_dense.gathering import FoundArrays, gather_detections
 from harness_detection.class_confusion import count_class_pairs
 from harness_detection.detector_fitting import Fitted, fit_detector
 from harness_detection.finding import FoundInSplit, find_in_split, unpack_found
-from harness_detection.hit_counts import FALSE_ALARM, HIT, Hits, count_hits, sum_by_image
+from harness_detection.hit_counts import FALSE_ALARM, HIT, ImageHits, count_hits, sum_by_image
 from harness_detection.kept_curves import measure_precision_curves
-from harness_detection.model_classes import match_classes
-from harness_detection.pictures import choose_shown, draw_pictures
+from harness_detection.model_classes import match_detector_classes
+from harness_detection.pictures import choose_detections, draw_detections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness import Split
-    from harness_detection.protocol import Detection
+    from harness_detection.detection_options import DetectionOptions
 
 CURVE_POINTS = 200
 """Points of a kept training curve, about."""
@@ -38,7 +38,7 @@ CURVE_POINTS = 200
 class DetectionCell:
     """A cell being run."""
 
-    options: Detection
+    options: DetectionOptions
     job: Job
 
     def result(self) -> Result:
@@ -64,7 +64,7 @@ class DetectionCell:
         seen = unpack_found(tree)
         evidence, notes = self.gather(split, model, seen)
         hits = count_hits(evidence, options.shown_score)
-        shown = choose_shown(evidence, hits, options.pictures)
+        shown = choose_detections(evidence, hits, options.pictures)
         notes |= {"split": tested.name, "images_timed": len(seen.latencies)}
         cost = _measure_speed(seen) | _count_parameters(model)
         if fitted is not None:
@@ -78,7 +78,7 @@ class DetectionCell:
             | measure_precision_curves(evidence)
             | {"confusion": list_pairs(count_class_pairs(evidence, hits), nothing=True)},
             cost=cost,
-            images=draw_pictures(split, evidence, hits, shown),
+            images=draw_detections(split, evidence, hits, shown),
             notes=notes
             | note_classes(evidence)
             | {"pictures": {name: evidence.ids[n] for name, n in shown.items()}},
@@ -93,7 +93,7 @@ class DetectionCell:
         label = job.cell.dataset.label
         if not names:
             raise DataError(f"{label}: its classes have no names, by which detectors are matched to them")
-        matched = match_classes(model.class_names, names, options.aliases, label)
+        matched = match_detector_classes(model.class_names, names, options.aliases, label)
         model_label = job.cell.model.label if job.cell.model else "the model"
         for text in matched.remarks:
             job.remark(f"{model_label} on {label}: {text}")
@@ -119,7 +119,7 @@ class DetectionCell:
         }
         return evidence, notes
 
-    def list_samples(self, evidence: Detections, hits: Hits) -> dict[str, Any]:
+    def list_samples(self, evidence: Detections, hits: ImageHits) -> dict[str, Any]:
         """Return a row per image: how many objects were hit, missed, and found where none is."""
         columns: dict[str, Any] = {
             "id": list(evidence.ids),

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness import Boxes, DataError, Job, Sample, derive_seed
+from harness import Boxes, DataError, Job, Sample, decode, derive_seed
 from harness.contract.declared import ask
-from harness.inference.images import decode
 from harness.inference.splits import training_split
 from harness.learning.checkpoints import copy_into, trained_state
 from harness.learning.loop import train

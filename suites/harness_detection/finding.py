@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from harness.inference.images import Staged
+from harness import decode
+from harness.inference.batches import autocast
 from harness.learning.draws import plan_in_order
 from harness.learning.pipeline import Pipeline
 from harness_dense.gathering import FoundArrays, to_arrays
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness import Job, Split
+    from harness_dense.contracts import Found
 
 WARM_UP = 3
-"""Images before the clock counts."""
+"""Times that an image is seen before the clock counts."""
 
 
 @dataclass(frozen=True)
@@ -45,32 +47,40 @@ def find_in_split(job: Job, model: Any, split: Split, batch: int, timed: int) ->
     """Return what the model finds in all images as a tree of arrays, which `unpack_found` reads."""
     found: list[FoundArrays] = []
     sizes: list[tuple[int, int]] = []
-    seconds, latencies, first = 0.0, np.zeros(0), True
+    latencies: list[float] = []
+    seconds = 0.0
     for images in _iterate_batches(job, model, split, batch):
-        if first:  # the clock needs images at hand
-            latencies, first = time_single_images(model, images, timed), False
         sizes += [(image.shape[-2], image.shape[-1]) for image in images]
-        _wait_for(images[0])
-        began = time.perf_counter()
-        results = model.detect(images)
-        _wait_for(images[0])
-        seconds += time.perf_counter() - began
-        found += [to_arrays(one) for one in results]
+        with autocast(job.device, job.precision):
+            if len(latencies) < timed:
+                warm_up = 0 if latencies else WARM_UP
+                latencies += time_single_images(model, images[: timed - len(latencies)], warm_up)
+            results, took = _time(model, images)
+        seconds += took
+        found += [
+            to_arrays(replace(one, boxes=one.boxes.float(), scores=one.scores.float())) for one in results
+        ]
         job.advance(len(found), len(split))
-    return _pack(found, sizes, latencies, seconds)
+    return _pack(found, sizes, np.array(latencies), seconds)
 
 
-def time_single_images(model: Any, images: Sequence[torch.Tensor], count: int) -> NDArray[np.float64]:
-    """Return the seconds of `count` images, one by one, those of the batch in turn; resizing and NMS included."""
-    seconds = []
-    for number in range(WARM_UP + count if count else 0):
-        image = images[number % len(images)]
-        _wait_for(image)
-        began = time.perf_counter()
-        model.detect([image])
-        _wait_for(image)
-        seconds.append(time.perf_counter() - began)
-    return np.array(seconds[WARM_UP:])
+def time_single_images(model: Any, images: Sequence[torch.Tensor], warm_up: int) -> list[float]:
+    """Return the seconds of each image alone, resizing and suppression of doubles included.
+
+    The first one is seen `warm_up` times before the clock counts.
+    """
+    for _ in range(warm_up):
+        model.detect(images[:1])
+    return [_time(model, [image])[1] for image in images]
+
+
+def _time(model: Any, images: Sequence[torch.Tensor]) -> tuple[Sequence[Found], float]:
+    """Return what is found in images, and the seconds that it took."""
+    _wait_for(images[0])
+    began = time.perf_counter()
+    found: Sequence[Found] = model.detect(images)
+    _wait_for(images[0])
+    return found, time.perf_counter() - began
 
 
 def unpack_found(tree: Mapping[str, Any]) -> FoundInSplit:
@@ -92,7 +102,11 @@ def unpack_found(tree: Mapping[str, Any]) -> FoundInSplit:
 
 
 def _iterate_batches(job: Job, model: Any, split: Split, size: int) -> Iterator[list[torch.Tensor]]:
-    pipeline = Pipeline(split, Staged(model.prepare), device=job.device, workers=job.workers, collate=list)
+    def prepare(image: Any) -> torch.Tensor:
+        prepared: torch.Tensor = model.prepare(decode(image))
+        return prepared
+
+    pipeline = Pipeline(split, prepare, device=job.device, workers=job.workers, collate=list)
     with closing(pipeline.batches(plan_in_order(len(split), size))) as batches:
         for batch in batches:
             yield batch.data

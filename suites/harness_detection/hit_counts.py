@@ -1,4 +1,4 @@
-"""Hits, misses and false alarms of each image at one score and one overlap."""
+"""ImageHits, misses and false alarms of each image at one score and one overlap."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ HIT, FALSE_ALARM, SPARED, HIDDEN = 1, 0, -1, -2
 
 
 @dataclass(frozen=True)
-class Hits:
+class ImageHits:
     """`found` P: one of `HIT`, `FALSE_ALARM`, `SPARED`, `HIDDEN`; `missed` G, whether a true object is not found."""
 
     found: NDArray[np.int8]
     missed: NDArray[np.bool_]
 
 
-def count_hits(detections: Detections, score: float) -> Hits:
+def count_hits(detections: Detections, score: float) -> ImageHits:
     """Match objects of at least a score with the true ones of their class, by boxes, those with high scores first.
 
     Each takes the free true object that it overlaps most, by at least half.
@@ -47,7 +47,7 @@ def count_hits(detections: Detections, score: float) -> Hits:
                 found[row] = HIT
             elif (spared[same] & _lies_on(detections, row, same, shared, iou)).any():
                 found[row] = SPARED
-    return Hits(found, missed)
+    return ImageHits(found, missed)
 
 
 def sum_by_image(values: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:

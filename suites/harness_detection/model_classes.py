@@ -35,7 +35,7 @@ def read_aliases(aliases: Sequence[str]) -> dict[str, str]:
     return {normalise_class_name(theirs): normalise_class_name(own) for theirs, own in pairs}
 
 
-def match_classes(
+def match_detector_classes(
     model: Sequence[str], data: Sequence[str], aliases: Sequence[str] = (), where: str = "detection"
 ) -> MatchedClasses:
     """Match classes by name, however written. Raises DataError, beginning with `where`, if none is common.

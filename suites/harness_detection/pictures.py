@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.inference.images import decode
+from harness import decode
 from harness_dense.detections import Detections
 from harness_dense.pictures import MarkedObject, draw_objects
 from harness_dense.shown_images import choose_images
-from harness_detection.hit_counts import FALSE_ALARM, HIT, Hits, sum_by_image
+from harness_detection.hit_counts import FALSE_ALARM, HIT, ImageHits, sum_by_image
 
 if TYPE_CHECKING:
     from harness import Split
 
 
-def choose_shown(detections: Detections, hits: Hits, count: int) -> dict[str, int]:
+def choose_detections(detections: Detections, hits: ImageHits, count: int) -> dict[str, int]:
     """Return images of the evidence by name: those with the most misses and false alarms, and typical ones."""
     misses = sum_by_image(hits.missed, detections.true_offsets)
     alarms = sum_by_image(hits.found == FALSE_ALARM, detections.offsets)
     return choose_images({"most-misses": misses, "most-false-alarms": alarms}, misses + alarms, count)
 
 
-def draw_pictures(
-    split: Split, detections: Detections, hits: Hits, shown: Mapping[str, int]
+def draw_detections(
+    split: Split, detections: Detections, hits: ImageHits, shown: Mapping[str, int]
 ) -> dict[str, NDArray[np.uint8]]:
     """Return pictures of the chosen images by name: hits green, misses blue and dashed, false alarms vermilion.
 
@@ -41,7 +41,7 @@ def draw_pictures(
     return pictures
 
 
-def list_marked(detections: Detections, hits: Hits, n: int) -> list[MarkedObject]:
+def list_marked(detections: Detections, hits: ImageHits, n: int) -> list[MarkedObject]:
     """Return what is drawn of an image: misses, then false alarms, then hits, each with its class and score."""
     names = detections.class_names
     true = range(int(detections.true_offsets[n]), int(detections.true_offsets[n + 1]))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from harness import Dataset, Job, OptionError, Result
+from harness import Dataset, Job, Result
 from harness.inference.splits import find_test_split, training_split
 from harness_dense.contracts import DetectsObjects
 from harness_dense.detections import Detections
-from harness_detection.model_classes import read_aliases
+from harness_detection.detection_options import DetectionOptions
 from harness_detection.training_method import DetectorTraining
 
 
-class Detection:
+class Detection(DetectionOptions):
     """Finds the objects in a data set's images with a model, as it is or trained before by the method `detector-training`.
 
     Times are of single images and hold everything after decoding: resizing, the network, non-maximum suppression.
@@ -23,7 +23,7 @@ class Detection:
         score_threshold: objects with a lower score are left out, beside those that the model itself leaves out.
         max_detections: objects that count per image, those with the highest scores.
         batch: images that the model sees at once; it changes no number but the images per second.
-        timed: images whose time is taken one by one; 0 for none.
+        timed: how many images, the first ones, are also seen one by one for their times; 0 for none.
         shown_score: least score of the hits and false alarms in pictures and samples.
         pictures: how many images are kept, with what was found in them.
         aliases: names of classes that the model calls otherwise, "data set's name=model's name".
@@ -55,30 +55,6 @@ class Detection:
             "metrics": ["coco-ap"],
         },
     }
-
-    def __init__(
-        self,
-        split: str | None = None,
-        score_threshold: float = 0.0,
-        max_detections: int = 100,
-        batch: int = 8,
-        timed: int = 30,
-        shown_score: float = 0.5,
-        pictures: int = 4,
-        aliases: list[str] | None = None,
-    ) -> None:
-        for name, share in (("score_threshold", score_threshold), ("shown_score", shown_score)):
-            if not 0 <= share <= 1:
-                raise OptionError(f"detection: {name} must be from 0 to 1, not {share}")
-        least = {"max_detections": 1, "batch": 1, "timed": 0, "pictures": 0}
-        given = {"max_detections": max_detections, "batch": batch, "timed": timed, "pictures": pictures}
-        for name, value in given.items():
-            if value < least[name]:
-                raise OptionError(f"detection: {name} must be at least {least[name]}, not {value}")
-        self.split, self.score_threshold, self.max_detections = split, score_threshold, max_detections
-        self.batch, self.timed, self.shown_score, self.pictures = batch, timed, shown_score, pictures
-        self.aliases = list(aliases or ())
-        read_aliases(self.aliases)
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Return why this model can't be trained or evaluated on this data set, or None."""

@@ -72,6 +72,26 @@ def test_nothing_is_divided_by_zero() -> None:
     assert math.isnan(read(CorruptedDetection()(make_records(lambda name, s: 0.0, clean=0.0)))["rpc"])
 
 
+def test_seeds_are_averaged_and_models_kept_apart() -> None:
+    one, other = make_records(lambda name, s: 0.2), make_records(lambda name, s: 0.4, clean=1.0)
+    again = other.assign(model="m", seed=1)
+    table = CorruptedDetection()(pd.concat([one, again, other.assign(model="n")]))
+    found = table.set_index(["model", "metric"])["value"]
+    assert found["m", "mpc"] == pytest.approx(0.3)
+    assert found["m", "clean"] == 0.75
+    assert found["n", "rpc"] == pytest.approx(0.4)
+
+
+def test_what_is_missing_is_told() -> None:
+    records = make_records(lambda name, s: 0.2)
+    table = CorruptedDetection()(records[records["dataset"] != "coco"])
+    assert read(table)["mpc"] == pytest.approx(0.2)
+    assert math.isnan(read(table)["rpc"])
+    assert "no clean number on 'coco'" in str(table.set_index("metric")["note"]["rpc"])
+    with pytest.raises(OptionError, match=r"no metric 'coco-ap.ap'.*coco-ap.AP"):
+        CorruptedDetection("coco-ap.ap")(records)
+
+
 def test_boxes_and_masks_stay() -> None:
     clean = RectangleSet()
     split = Corrupted(clean, "fog", 3).load("test")

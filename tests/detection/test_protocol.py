@@ -9,7 +9,7 @@ import harness
 from harness import Boxes, DataError, OptionError
 from harness_dense.gathering import FoundArrays, gather_detections
 from harness_detection.hit_counts import FALSE_ALARM, HIDDEN, HIT, SPARED, count_hits
-from harness_detection.model_classes import match_classes
+from harness_detection.model_classes import match_detector_classes
 from harness_detection.protocol import Detection
 from tests.detection.conftest import Bright, Run
 
@@ -50,6 +50,12 @@ def test_a_frozen_model_sees_the_images_once(run: Run) -> None:
     assert again.notes["score_threshold"] == 0.95
 
 
+def test_each_image_is_timed_once(run: Run) -> None:
+    record, _ = run(protocol={"batch": 4, "timed": 6})
+    assert Bright.calls == [1] * 3 + [1] * 4 + [4] + [1] * 2 + [4, 1]
+    assert record.notes["images_timed"] == 6
+
+
 def test_false_alarms_are_counted_from_the_shown_score_on(run: Run) -> None:
     models = [{"plugin": "bright", "alarms": 2}]
     record, store = run(models=models, protocol={"shown_score": 0.3})
@@ -80,7 +86,7 @@ def test_classes_are_matched_by_name(run: Run) -> None:
 
 
 def test_places_of_classes() -> None:
-    found = match_classes(
+    found = match_detector_classes(
         ["dining table", "cat", "tv"], ["cat", "diningtable"], ["diningtable = Dining Table"]
     )
     assert found.places.tolist() == [1, 0, -1]
@@ -88,11 +94,11 @@ def test_places_of_classes() -> None:
     with pytest.raises(
         DataError, match=r"d: the model finds none of the 1 classes, such as 'dog'; known: cat"
     ):
-        match_classes(["cat"], ["dog"], where="d")
+        match_detector_classes(["cat"], ["dog"], where="d")
     with pytest.raises(DataError, match="knows no classes yet"):
-        match_classes([], ["dog"])
+        match_detector_classes([], ["dog"])
     with pytest.raises(OptionError, match="not 'a'"):
-        match_classes(["cat"], ["dog"], ["a"])
+        match_detector_classes(["cat"], ["dog"], ["a"])
 
 
 def test_hits_take_free_objects_and_crowds_spare() -> None:

@@ -19,7 +19,7 @@ from harness_dense.pictures import BLUE, VERMILION
 from harness_detection.class_confusion import count_class_pairs
 from harness_detection.hit_counts import FALSE_ALARM, HIT, count_hits
 from harness_detection.kept_curves import measure_precision_curves
-from harness_detection.pictures import choose_shown, list_marked
+from harness_detection.pictures import choose_detections, list_marked
 from tests.detection.conftest import Run
 
 
@@ -128,7 +128,7 @@ def test_marked_objects_are_what_was_counted() -> None:
 def test_the_choice_of_images_does_not_depend_on_their_order() -> None:
     evidence = draw_objects_at_random(5, images=12)
     again = evidence.shuffled(1)
-    first, second = (choose_shown(e, count_hits(e, 0.3), 5) for e in (evidence, again))
+    first, second = (choose_detections(e, count_hits(e, 0.3), 5) for e in (evidence, again))
     assert {k: evidence.ids[n] for k, n in first.items()} == {k: again.ids[n] for k, n in second.items()}
 
 
