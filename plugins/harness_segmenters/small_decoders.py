@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness_segmenters.small_encoder import Encoded, build_stage
+from harness_segmenters.unpooling import unpool
 
 
 def make_bilinear_kernel(channels: int) -> Tensor:
@@ -55,14 +55,16 @@ class SkipDecoder(nn.Module):
         super().__init__()
         coarse_to_fine = list(zip(widths[1:], widths[:-1], convolutions[:-1], strict=True))[::-1]
         self.doublings = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b, _ in coarse_to_fine)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(b) if norm else nn.Identity() for _, b, _ in coarse_to_fine)
         self.stages = nn.ModuleList(build_stage(2 * b, b, n, norm) for _, b, n in coarse_to_fine)
         self.score = nn.Conv2d(widths[0], classes, 1)
 
     def forward(self, encoded: Encoded) -> Tensor:
         """Return scores N×C×H×W."""
         *finer, x = encoded.maps
-        for doubling, stage, skip in zip(self.doublings, self.stages, finer[::-1], strict=True):
-            x = stage(torch.cat([skip, doubling(x, output_size=list(skip.shape[-2:]))], dim=1))
+        ways = zip(self.doublings, self.norms, self.stages, finer[::-1], strict=True)
+        for doubling, norm, stage, skip in ways:
+            x = stage(torch.cat([skip, norm(doubling(x, output_size=list(skip.shape[-2:])))], dim=1))
         score: Tensor = self.score(x)
         return score
 
@@ -111,6 +113,6 @@ class UnpoolingDecoder(nn.Module):
         for stage, switches, finer in zip(
             self.stages, encoded.switches[::-1], encoded.maps[-2::-1], strict=True
         ):
-            x = stage(F.max_unpool2d(x, switches, [2, 2], output_size=list(finer.shape[-2:])))
+            x = stage(unpool(x, switches, finer.shape[-2:]))
         score: Tensor = self.score(x)
         return score

@@ -113,9 +113,7 @@ class SmallSegmenter(Segmenter):
         """Build the network, in evaluation mode, with the checkpoint's weights or random ones."""
         self._device = device
         module = build_from_seed(lambda: self.build(max(len(self.class_names), 1)), self._where)
-        if self.checkpoint is None:
-            self.remarks = ("random weights: it has learned nothing",)
-        else:
+        if self.checkpoint is not None:
             state = read_weights(self._where, self.checkpoint, module)
             load_weights(self._where, self.checkpoint, module, state)
             self.remarks = tuple(state.remarks)

@@ -1,0 +1,134 @@
+"""The protocol `segmentation` with a model that knows every pixel: what counts, what is left out, what is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import harness
+from harness import DataError, Masks, OptionError
+from harness_segmentation.label_pictures import GAP, draw_classes, make_palette
+from harness_segmentation.protocol import Segmentation
+from harness_segmentation.segmenting import CountedClasses, choose_classes
+from harness_segmentation.truths import read_classes
+from tests.segmentation.conftest import NAMES, Colours, PatchSet, Run
+
+
+def test_all_is_right_and_kept(run: Run) -> None:
+    record, store = run()
+    assert record.status == "ok", record.reason
+    assert {
+        name: record.metrics[name] for name in ("miou", "boundary-iou", "pixel-accuracy")
+    } == pytest.approx({"miou": 1, "boundary-iou": 1, "pixel-accuracy": 1})
+    assert record.count == 9
+    assert record.notes["background"] == "counted"
+    assert record.notes["uncounted_pixels"] == 9 * 32
+    assert [row["iou"] for row in record.notes["iou_by_class"].values()] == [1] * 4
+    assert sum(row["share"] for row in record.notes["iou_by_class"].values()) == pytest.approx(1)
+    samples = store.samples(record.id)
+    assert samples["iou"].tolist() == samples["accuracy"].tolist() == [1] * 9
+    assert record.cost["latency_p95_ms"] >= record.cost["latency_ms"] > 0
+    assert len(list(store.images(record.id))) == 1
+    assert {len(column) for _, column in store.resamples(record.id).items()} == {1000}
+
+
+def test_wrong_pixels_are_counted_where_they_are(run: Run) -> None:
+    record, store = run(models=[{"plugin": "colours", "blind_rows": 12}])
+    split = PatchSet.content["test"]
+    wrong = {
+        name: int((one.semantic[:12] % 255 > 0).sum())
+        for name, one in zip(split.ids, split.targets, strict=True)
+    }
+    samples = store.samples(record.id)
+    found = ((1 - samples["accuracy"]) * samples["pixels"]).round().astype(int)
+    assert dict(zip(samples["id"], found, strict=True)) == wrong
+    assert record.metrics["pixel-accuracy"] == pytest.approx(
+        1 - sum(wrong.values()) / samples["pixels"].sum()
+    )
+
+
+def test_a_frozen_model_sees_the_images_once_and_batches_change_nothing(run: Run) -> None:
+    models = [{"plugin": "colours", "blind_rows": 9}]
+    first, _ = run(protocol={"batch": 2}, models=models)
+    assert Colours.calls == [1] * 4 + [2, 2, 2, 2, 1]  # the clocks first: three to warm up, one timed
+    again, _ = run(store="other", protocol={"batch": 4}, models=models)
+    assert len(Colours.calls) == 9
+    new, _ = run(store="t", cache="new", protocol={"batch": 4}, models=models)
+    assert first.metrics == again.metrics == new.metrics
+
+
+def test_classes_are_matched_by_name(run: Run) -> None:
+    models = [{"plugin": "colours", "names": ["__background__", "RED", "grün", "sky"]}]
+    record, _ = run(models=models, protocol={"aliases": ["green=Grün"]})
+    assert record.notes["classes_not_known"] == ["blue"]
+    assert record.notes["iou_by_class"]["blue"]["iou"] == 0
+    assert record.notes["iou_by_class"]["green"]["iou"] == 1
+    assert record.metrics["miou"] < 0.76
+    text = " ".join(record.remarks)
+    assert "does not know 1 of 4 classes: not found ('blue')" in text
+    assert "of 1 class that the data set does not have" in text
+
+
+def test_the_background_may_be_left_out(run: Run) -> None:
+    record, _ = run(models=[{"plugin": "colours", "blind_rows": 40}], protocol={"background": "left out"})
+    assert set(record.notes["iou_by_class"]) == set(NAMES[1:])
+    assert record.notes["background"] == "left out"
+    assert any("3 classes are measured" in text for text in record.remarks)
+    # all colours score alike, so that the first is taken: red is found, and all else is red
+    assert record.notes["iou_by_class"]["green"]["iou"] == 0
+    assert record.metrics["pixel-accuracy"] == pytest.approx(record.notes["iou_by_class"]["red"]["share"])
+
+
+def test_the_largest_of_several_outputs_counts() -> None:
+    logits = torch.tensor([0.0, 2.0, 1.0]).view(3, 1, 1)
+    classes = CountedClasses(["a", "b", "c"], np.arange(3, dtype=np.uint8), np.array([0, 1, 0]))
+    predicted, confidence = choose_classes(logits, classes)
+    assert predicted.item() == 1
+    assert confidence.item() == pytest.approx(1 / (1 + np.exp(-1)))  # of 2 and 1; the class c is unknown
+
+
+def test_pictures_show_what_is_wrong() -> None:
+    pixels, truth = np.zeros((2, 3, 3), np.uint8), np.array([[0, 1, 255], [0, 1, 255]])
+    drawn = draw_classes(pixels, truth, np.array([[0, 0, 0], [0, 1, 1]]), 2)
+    side = 96
+    assert drawn.shape == (2 * side, 4 * 3 * side + 3 * GAP, 3)
+    wrong = (drawn[:, -3 * side :] == (213, 94, 0)).all(axis=-1)
+    assert wrong.sum() == side * side
+    assert make_palette(22)[[0, 1, 15, 21]].tolist() == [
+        [0, 0, 0],
+        [128, 0, 0],
+        [192, 128, 128],
+        [128, 64, 128],
+    ]
+
+
+def test_wrong_truths_are_named() -> None:
+    with pytest.raises(DataError, match="sample 'x': it has the class 7; the data set has 4 classes"):
+        read_classes(Masks(semantic=np.array([[0, 7]])), "x", 4)
+    with pytest.raises(DataError, match="sample 'x': it has no classes of pixels"):
+        read_classes(Masks(instances=np.zeros((1, 2, 2), bool), labels=np.zeros(1, int)), "x", 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"batch": 0}, "batch must be at least 1"), ({"aliases": ["tv"]}, "not 'tv'")]
+)
+def test_wrong_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Segmentation(**options)  # type: ignore[arg-type]
+
+
+def test_what_can_not_segment_is_refused(planted: None) -> None:
+    suite = {
+        "name": "s",
+        "protocol": "segmentation",
+        "models": ["tiny-vit"],
+        "datasets": ["patches"],
+        "metrics": [],
+    }
+    (planned,) = harness.plan(suite)
+    assert "segment" in str(planned.reason)
+    (planned,) = harness.plan(suite | {"models": ["small-segmenter"]})
+    assert "segmenter-training" in str(planned.reason)
+    (planned,) = harness.plan(suite | {"models": ["colours"], "methods": ["segmenter-training"]})
+    assert "learn" in str(planned.reason)
