@@ -90,14 +90,14 @@ class Bars:
         from harness_plots.points import (
             find_column,
             find_metric,
-            find_metrics,
+            match_metrics,
             find_series_columns,
             format_key,
             group_points,
             select_measured,
         )
 
-        metrics = find_metrics(data, self.metrics) if self.metrics else [find_metric(data, self.metric)]
+        metrics = match_metrics(data, self.metrics) if self.metrics else [find_metric(data, self.metric)]
         looks = [choose_scale(data, metric) for metric in metrics]
         if len({scale for scale, _ in looks}) > 1:
             raise HarnessError(f"metrics of different units can't share an axis: {', '.join(metrics)}")

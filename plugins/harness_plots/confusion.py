@@ -127,7 +127,7 @@ class Confusion:
         return f"Confusion matrices in percent of each true class (rows).{nothing}{few}{nameless}{rest}"
 
     def _read_groups(self, kept: pd.DataFrame, columns: list[str], store: Store) -> list[Group]:
-        found: dict[tuple[Any, ...], tuple[str, list[Pairs]]] = {}
+        found: dict[tuple[Any, ...], tuple[str, list[ClassPairs]]] = {}
         for id, key in zip(kept["id"], kept[columns].itertuples(index=False, name=None), strict=True):
             if key not in found and len(found) == self.panels:
                 continue
@@ -160,7 +160,7 @@ class Confusion:
         return np.concatenate([classes[~last], classes[last]])
 
 
-class Pairs(NamedTuple):
+class ClassPairs(NamedTuple):
     """True and predicted classes, how often each pair counts, and whether −1 stands for nothing."""
 
     targets: NDArray[np.int64]
@@ -169,17 +169,17 @@ class Pairs(NamedTuple):
     nothing: bool = False
 
 
-def _read_samples(store: Store, id: str) -> Pairs | None:
+def _read_samples(store: Store, id: str) -> ClassPairs | None:
     samples = store.samples(id)
     if samples is None or not {"target", "prediction"} <= set(samples.columns):
         return None
     targets, predictions = samples["target"].to_numpy(), samples["prediction"].to_numpy()
     if not all(np.issubdtype(side.dtype, np.integer) for side in (targets, predictions)):
         return None
-    return Pairs(targets, predictions, np.ones(len(targets)))
+    return ClassPairs(targets, predictions, np.ones(len(targets)))
 
 
-def _read_counts(store: Store, id: str) -> Pairs | None:
+def _read_counts(store: Store, id: str) -> ClassPairs | None:
     from harness_plots.training_curves import group_by_curve
 
     table = store.curves(id)
@@ -187,7 +187,7 @@ def _read_counts(store: Store, id: str) -> Pairs | None:
     if not columns or not {"target", "prediction", "count"} <= set(columns):
         return None
     targets, predictions = (columns[side].astype(np.int64) for side in ("target", "prediction"))
-    return Pairs(targets, predictions, columns["count"], nothing=True)
+    return ClassPairs(targets, predictions, columns["count"], nothing=True)
 
 
 def _name_class(number: int, group: Group) -> str:

@@ -62,7 +62,7 @@ def find_metric(data: pd.DataFrame, name: str | None) -> str:
     return name
 
 
-def find_metrics(data: pd.DataFrame, patterns: Sequence[str]) -> list[str]:
+def match_metrics(data: pd.DataFrame, patterns: Sequence[str]) -> list[str]:
     """Return the metrics of names or patterns with `*` and `?`, in that order.
 
     Raises HarnessError with the nearest name if one matches nothing.

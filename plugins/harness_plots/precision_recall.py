@@ -26,7 +26,7 @@ CURVES = {"boxes": "precision-recall", "masks": "mask-precision-recall"}
 KEPT_IOUS = tuple(n / 100 for n in range(50, 100, 5))
 
 
-class PrecisionRecall:
+class PrecisionRecallCurves:
     """A line per model and method: the best precision at each recall or beyond, a mean over classes.
 
     A number at each line is its average precision, the mean over the 101 recalls. Several runs are shown by their

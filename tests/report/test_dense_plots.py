@@ -11,7 +11,7 @@ from harness.plotting.style import plot_style
 from harness.statistics import resampled_interval
 from harness_plots.bars import Bars
 from harness_plots.confusion import Confusion
-from harness_plots.precision_recall import PrecisionRecall
+from harness_plots.precision_recall import PrecisionRecallCurves
 
 RECALL = np.arange(101) / 100
 PARTS = ("Cls", "Loc", "Miss")
@@ -62,7 +62,7 @@ def test_precision_over_recall_is_what_the_record_keeps(maker):
     made = maker()
     for model, shift in (("one", 0.0), ("two", 0.3)):
         add(made, model, curves=curves_of(shift))
-    figure, caption = draw(made, PrecisionRecall(iou=[0.5, 0.75]))
+    figure, caption = draw(made, PrecisionRecallCurves(iou=[0.5, 0.75]))
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["IoU .50", "IoU .75"]
     for ax, column in zip(figure.axes, ("precision_50", "precision_75"), strict=True):
         assert ax.get_xlim() == (0, 100)
@@ -78,19 +78,19 @@ def test_precision_over_recall_is_what_the_record_keeps(maker):
 def test_single_classes_have_panels(maker):
     made = maker()
     add(made, "m", curves=curves_of(0, cat=fall(0.5), dog=fall(0.2), cow=fall(0.0)))
-    figure, caption = draw(made, PrecisionRecall(classes=["c*"]))
+    figure, caption = draw(made, PrecisionRecallCurves(classes=["c*"]))
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["cat", "cow"]
     np.testing.assert_allclose(lines(figure.axes[0])[0].get_ydata(), 100 * fall(0.5)[:51])
     assert "single classes" in caption
     with pytest.raises(HarnessError, match=r"the class 'dgo'.*did you mean 'dog'"):
-        draw(made, PrecisionRecall(classes=["dgo"]))
+        draw(made, PrecisionRecallCurves(classes=["dgo"]))
 
 
 def test_several_seeds_are_a_median_with_a_band(maker):
     made = maker()
     for seed, shift in enumerate((0.0, 0.1, 0.3)):
         add(made, "m", seed, curves=curves_of(shift))
-    figure, caption = draw(made, PrecisionRecall())
+    figure, caption = draw(made, PrecisionRecallCurves())
     kept = [np.array(curves_of(shift)["precision-recall"]["precision_50"]) for shift in (0.0, 0.1, 0.3)]
     (line,) = lines(figure.axes[0])
     np.testing.assert_allclose(line.get_ydata(), 100 * np.median(kept, axis=0)[:81])
@@ -102,7 +102,7 @@ def test_what_no_record_keeps_is_told(maker):
     made = maker()
     add(made, "m", curves={"training": {"loss": [1.0]}})
     with pytest.raises(HarnessError, match="no record keeps precision and recall of masks"):
-        draw(made, PrecisionRecall(shape="masks"))
+        draw(made, PrecisionRecallCurves(shape="masks"))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_what_no_record_keeps_is_told(maker):
 )
 def test_wrong_options_of_precision_over_recall(options, message):
     with pytest.raises(OptionError, match=message):
-        PrecisionRecall(**options)
+        PrecisionRecallCurves(**options)
 
 
 def test_bars_of_several_metrics_have_a_panel_each_with_intervals_of_resampled_sets(maker):
