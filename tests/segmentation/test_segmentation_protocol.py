@@ -103,6 +103,7 @@ def test_pictures_are_of_the_worst_and_of_typical_images_and_show_what_is_wrong(
     split = PatchSet.content["test"]
     for path in store.images(record.id):
         truth = split.targets[split.ids.index(pictures[path.stem])].semantic
+        assert truth is not None
         with Image.open(path) as image:
             pixels = np.array(image)
         factor = -(-192 // min(truth.shape))
