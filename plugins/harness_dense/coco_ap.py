@@ -12,8 +12,8 @@ from harness import DataError, OptionError
 from harness_dense.area_ranges import check_bounds, with_bounds
 from harness_dense.detections import Detections
 from harness_dense.matching import AREAS, THRESHOLDS
-from harness_dense.overlaps import Shape, check_shape
-from harness_dense.precision_recall import FEWER, Curves, measure_curves
+from harness_dense.overlaps import Shape, check_masks
+from harness_dense.precision_recall import FEWER, PrecisionCurves, measure_curves
 
 SIZES = tuple(AREAS)[1:]
 
@@ -57,7 +57,7 @@ class CocoAP:
     def __call__(self, detections: Detections) -> dict[str, float]:
         """Return the numbers by name. Raises DataError if there is no object, or masks are missing."""
         self._check(detections)
-        numbers = summarise(measure_curves(with_bounds(detections, self.areas), self.iou))
+        numbers = average_curves(measure_curves(with_bounds(detections, self.areas), self.iou))
         return {name: value for name, value in numbers.items() if self.sizes or "_" not in name}
 
     def resampled(self, detections: Detections, weights: ArrayLike) -> dict[str, NDArray[np.float64]]:
@@ -69,15 +69,15 @@ class CocoAP:
 
         self._check(detections)
         evidence = with_bounds(detections, self.areas)
-        return resample_curves(evidence, self.iou, np.asarray(weights), self.sizes)
+        return resample_curves(evidence, self.iou, weights, self.sizes)
 
     def _check(self, detections: Detections) -> None:
-        check_shape(detections, self.iou, "coco-ap")
+        check_masks(detections, self.iou, "coco-ap")
         if not len(detections.true_labels):
             raise DataError("coco-ap: the images have no object, so it is not defined")
 
 
-def summarise(curves: Curves) -> dict[str, float]:
+def average_curves(curves: PrecisionCurves) -> dict[str, float]:
     """Return COCO's numbers from curves, as pycocotools averages them."""
     precision = curves.precision.transpose(0, 3, 2, 1)  # T×101×C×A
     means = {

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from harness import DataError, OptionError
 from harness_dense.detections import Detections
 from harness_dense.matching import match_objects
-from harness_dense.overlaps import Shape, check_shape
+from harness_dense.overlaps import Shape, check_masks
 from harness_dense.weighted_curves import check_weights
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ class DetectionCalibration:
 
     def resampled(self, detections: Detections, weights: ArrayLike) -> Floats:
         """Return the error on R sets in which image n counts `weights[r, n]` times; NaN if nothing is found."""
-        columns = check_weights(detections, np.asarray(weights))
+        columns = check_weights(detections, weights)
         bins = sum_by_score(detections, self.bins, self.iou)
         found, scores, right = (columns.T @ part for part in bins)
         total = found.sum(axis=1)
@@ -70,7 +70,7 @@ def sum_by_score(detections: Detections, bins: int = 10, shape: Shape = "boxes")
 
     Raises DataError, naming the image, for scores outside [0, 1], and if masks are missing.
     """
-    check_shape(detections, shape, "detection-calibration")
+    check_masks(detections, shape, "detection-calibration")
     outside = (detections.scores < 0) | (detections.scores > 1)
     if outside.any():
         row = int(outside.argmax())

@@ -59,15 +59,15 @@ def gather_detections(
         class_names=class_names,
         sizes=shapes,
         offsets=_count_offsets(found_counts),
-        boxes=_join([one.boxes for one in found], (0, 4)),
-        scores=_join([one.scores for one in found], (0,)),
-        labels=_join([one.labels for one in found], (0,)),
+        boxes=_join_rows([one.boxes for one in found], (0, 4)),
+        scores=_join_rows([one.scores for one in found], (0,)),
+        labels=_join_rows([one.labels for one in found], (0,)),
         true_offsets=_count_offsets(true_counts),
-        true_boxes=_join([one.boxes for one in truths], (0, 4)),
-        true_labels=_join([one.labels for one in truths], (0,)),
-        true_crowd=_join([_or_false(one.crowd, m) for one, m in zip(truths, true_counts)], (0,)),
-        true_ignored=_join([_or_false(one.ignored, m) for one, m in zip(truths, true_counts)], (0,)),
-        true_areas=_join([_find_areas(one) for one in truths], (0,)),
+        true_boxes=_join_rows([one.boxes for one in truths], (0, 4)),
+        true_labels=_join_rows([one.labels for one in truths], (0,)),
+        true_crowd=_join_rows([_or_false(one.crowd, m) for one, m in zip(truths, true_counts)], (0,)),
+        true_ignored=_join_rows([_or_false(one.ignored, m) for one, m in zip(truths, true_counts)], (0,)),
+        true_areas=_join_rows([_find_areas(one) for one in truths], (0,)),
         masks=_join_masks([one.masks for one in found], found_counts),
         true_masks=_join_masks(true_masks, true_counts),
         groups=groups,
@@ -78,7 +78,7 @@ def _count_offsets(counts: Sequence[int]) -> NDArray[np.int64]:
     return np.append(0, np.cumsum(counts, dtype=np.int64))
 
 
-def _join(parts: Sequence[ArrayLike], shape: tuple[int, ...]) -> NDArray[Any]:
+def _join_rows(parts: Sequence[ArrayLike], shape: tuple[int, ...]) -> NDArray[Any]:
     """Return arrays one after another; those of no rows have any shape and type."""
     filled = [array for part in parts if (array := np.asarray(part)).size]
     return np.concatenate(filled) if filled else np.zeros(shape)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness_dense.area_ranges import find_ranges
 from harness_dense.detections import Detections
 from harness_dense.overlaps import (
-    Pairs,
+    OverlapPairs,
     Shape,
     find_areas,
     measure_box_overlaps,
@@ -134,7 +134,7 @@ def _number_within(key: Integers) -> Integers:
     return np.arange(len(key)) - np.repeat(starts, np.diff(np.append(starts, len(key))))
 
 
-def _pair_objects(detections: Detections, shape: Shape, rows: Integers, key: Integers) -> Pairs:
+def _pair_objects(detections: Detections, shape: Shape, rows: Integers, key: Integers) -> OverlapPairs:
     """Return the pairs of one image and class that overlap enough to match: positions in `rows`, and true rows."""
     classes, images = max(len(detections.class_names), 1), detections.true_images
     by_label = _argsort_stably(detections.true_labels, classes)
@@ -147,7 +147,7 @@ def _pair_objects(detections: Detections, shape: Shape, rows: Integers, key: Int
     else:
         iou = measure_mask_overlaps(detections, rows[found], true, key[found])
     near = iou >= THRESHOLDS[0]
-    return Pairs(found[near], true[near], iou[near])
+    return OverlapPairs(found[near], true[near], iou[near])
 
 
 def _match_in_turns(

@@ -16,7 +16,7 @@ Shape = Literal["boxes", "masks"]
 Integers = NDArray[np.int64]
 
 
-class Pairs(NamedTuple):
+class OverlapPairs(NamedTuple):
     """Pairs of a found and a true object: `found` and `true` are rows, `iou` their intersection over union."""
 
     found: Integers
@@ -24,7 +24,7 @@ class Pairs(NamedTuple):
     iou: NDArray[np.float64]
 
 
-def check_shape(detections: Detections, shape: Shape, metric: str) -> None:
+def check_masks(detections: Detections, shape: Shape, metric: str) -> None:
     """Raise DataError, naming the metric, if masks are asked for and objects have none."""
     if shape == "masks":
         for side, masks in (("found", detections.masks), ("true", detections.true_masks)):
@@ -44,12 +44,12 @@ def find_areas(detections: Detections, shape: Shape) -> NDArray[np.float64]:
     if shape == "boxes":
         sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
         return np.asarray(sides[:, 0] * sides[:, 1])
-    sizes = detections.sizes[detections.images]
-    return measure_areas([write_codes([one], size)[0] for one, size in zip(detections.masks or (), sizes)])
+    sizes = detections.sizes[detections.images].tolist()
+    return measure_areas([{"size": size, "counts": one} for one, size in zip(detections.masks or (), sizes)])
 
 
 def pair_up(found: Integers, true: Integers) -> tuple[Integers, Integers]:
-    """Return all pairs of positions in two sorted arrays whose values are equal, by the first position."""
+    """Return all pairs of positions in two arrays, the second rising, whose values are equal, by the first position."""
     first, end = (np.searchsorted(true, found, side=side) for side in ("left", "right"))
     counts = end - first
     ends = np.cumsum(counts)

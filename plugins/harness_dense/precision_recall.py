@@ -27,7 +27,8 @@ class Hits:
     `Matches`, rising within a cell, and `images` E theirs. `hit` E tells whether the object hits: else it matches
     something that does not count, though its own area does. `change` E corrects the number of objects so far that
     count, which is that of the objects whose own area is in range: +1 for a hit outside, −1 for what does not count.
-    `counted` A×C are the numbers of true objects.
+    `right` E are the hits so far, `total` E the objects so far that count. `starts` are where cells begin in E;
+    `counted` A×C the numbers of true objects.
     """
 
     matches: Matches
@@ -82,7 +83,7 @@ def list_hits(detections: Detections, shape: Shape = "boxes") -> Hits:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class PrecisionCurves:
     """Precision T×A×C×101 at the recalls, and the recalls that are reached: T×A×C, and 2×T×C by the best 1 and 10.
 
     −1 where a class has no true object that counts.
@@ -93,12 +94,12 @@ class Curves:
     recall_of_fewer: Floats
 
 
-def measure_curves(detections: Detections, shape: Shape = "boxes") -> Curves:
+def measure_curves(detections: Detections, shape: Shape = "boxes") -> PrecisionCurves:
     """Return precision and recall; they are computed once."""
-    return detections.keep(f"curves_{shape}", lambda: _measure(list_hits(detections, shape)))
+    return detections.keep(f"curves_{shape}", lambda: _draw_curves(list_hits(detections, shape)))
 
 
-def _measure(hits: Hits) -> Curves:
+def _draw_curves(hits: Hits) -> PrecisionCurves:
     matches, classes = hits.matches, hits.counted.shape[1]
     cell_shape = (len(THRESHOLDS), len(AREAS), classes)
     area = hits.cells // max(classes, 1) % len(AREAS)
@@ -130,7 +131,7 @@ def _measure(hits: Hits) -> Curves:
         chosen = hits.cells[whole & (matches.ranks[hits.places] < most)]
         counts = np.bincount(chosen, minlength=reached.size).reshape(cell_shape)[:, 0]
         fewer[row] = np.where(present[0], counts / np.maximum(hits.counted[0], 1), -1.0)
-    return Curves(at_recalls, reached, fewer)
+    return PrecisionCurves(at_recalls, reached, fewer)
 
 
 def _sum_so_far(values: NDArray[Any], starts: Integers) -> Integers:

@@ -12,30 +12,36 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from harness_dense.detections import Detections
 from harness_dense.matching import AREAS, RECALLS, THRESHOLDS
 from harness_dense.overlaps import Shape
 from harness_dense.precision_recall import FEWER, Hits, list_hits
-from harness_dense.weighted_curves import BLOCK, add_up_rows, check_weights, narrow_weights
+from harness_dense.weighted_curves import (
+    BLOCK,
+    add_up_rows,
+    check_weights,
+    count_passed,
+    snap_to_hundredths,
+)
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
 def resample_curves(
-    detections: Detections, shape: Shape, weights: NDArray[Any], sizes: bool = True
+    detections: Detections, shape: Shape, weights: ArrayLike, sizes: bool = True
 ) -> dict[str, Floats]:
     """Return COCO's numbers for weights R×N of N images, R each; NaN where no object of a set counts.
 
     A number that the set itself lacks is left out, as are those by size without `sizes`. Raises DataError for weights
     of another shape, or that are negative or not finite.
     """
-    columns = narrow_weights(check_weights(detections, weights), np.diff(detections.offsets))
+    columns = check_weights(detections, weights)
     sums = _Sums.start(columns.shape[1])
     hits, space = list_hits(detections, shape), _Space()
-    for one in _list_classes(hits, detections, columns.dtype, len(AREAS) if sizes else 1):
+    for one in _sort_by_class(hits, detections, columns.dtype, len(AREAS) if sizes else 1):
         step = max(BLOCK // (one.longest + 1), 16)
         for start in range(0, columns.shape[1], step):
             sets = slice(start, start + step)
@@ -137,7 +143,7 @@ class _Class:
             )
 
 
-def _list_classes(hits: Hits, detections: Detections, dtype: np.dtype[Any], ranges: int) -> Iterator[_Class]:
+def _sort_by_class(hits: Hits, detections: Detections, dtype: np.dtype[Any], ranges: int) -> Iterator[_Class]:
     """Yield the classes that have an object that counts, with the first so many ranges of area."""
     matches, classes, images = hits.matches, len(detections.class_names), len(detections)
     kinds = len(THRESHOLDS) * len(AREAS)
@@ -210,18 +216,9 @@ def _average_precision(
         np.maximum(below, row, out=row)
     recall = space.lend("recall", total.shape, np.float64)
     np.divide(right, true, out=recall)
-    passed = _count_passed(recall, space)
+    if right.dtype == np.float64:  # weights that are no integers
+        recall[:] = snap_to_hundredths(recall)
+    lent = (space.lend(name, total.shape, np.float64) for name in ("passed", "threshold"))
+    passed = count_passed(recall, *lent)
     gained = np.subtract(passed[1:], passed[:-1], out=recall[1:])
     return np.asarray(np.einsum("ij,ij->j", gained, precision[1:]) + passed[0] * precision[0]) / len(RECALLS)
-
-
-def _count_passed(recall: Floats, space: _Space) -> Floats:
-    """Return how many of the 101 recalls are at most each recall, exactly: what `searchsorted` finds, but faster."""
-    last: Floats = space.lend("last", recall.shape, np.float64)
-    np.multiply(recall, 100, out=last)
-    last += 1e-9
-    np.floor(last, out=last)
-    threshold = space.lend("threshold", recall.shape, np.float64)
-    np.multiply(last, 0.01, out=threshold)  # `RECALLS` are these products, to the last bit
-    last += np.greater_equal(recall, threshold, out=space.lend("reached", recall.shape, bool))
-    return last

@@ -13,7 +13,7 @@ from harness_dense.detections import Detections
 from harness_dense.matching import Matches, match_objects
 from harness_dense.overlaps import (
     Shape,
-    check_shape,
+    check_masks,
     measure_box_overlaps,
     measure_mask_overlaps,
     pair_up,
@@ -68,8 +68,8 @@ class TideErrors:
 
     def resampled(self, detections: Detections, weights: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return ΔAP on R sets in which image n counts `weights[r, n]` times; NaN if no object does."""
-        check_shape(detections, self.iou, "tide-errors")
-        columns = check_weights(detections, np.asarray(weights))
+        check_masks(detections, self.iou, "tide-errors")
+        columns = check_weights(detections, weights)
         errors = find_errors(detections, self.iou)
         matches = match_objects(detections, self.iou)
         sums = np.zeros((len(PARTS), columns.shape[1]))
@@ -181,7 +181,7 @@ def _measure_fixed(
     detections: Detections,
     label: int,
     part: str | None,
-    weights: NDArray[np.float64],
+    weights: NDArray[np.floating],
 ) -> NDArray[np.float64]:
     """Return the AP at IoU .5 of a class, for each set, with the errors of one part fixed (None: with all)."""
     kinds, labels = errors.kinds, matches.labels

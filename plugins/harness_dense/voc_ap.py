@@ -50,7 +50,7 @@ class VocAP:
 
     def resampled(self, detections: Detections, weights: ArrayLike) -> NDArray[np.float64]:
         """Return the number on R sets in which image n counts `weights[r, n]` times; NaN if no object does."""
-        columns = check_weights(detections, np.asarray(weights))
+        columns = check_weights(detections, weights)
         found = detections.keep("voc", lambda: _match_as_devkit(detections))
         counts = ~(detections.true_ignored | detections.true_crowd)
         sums, classes = np.zeros(columns.shape[1]), np.zeros(columns.shape[1])

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, of the channels."""
+
 AUXILIARY = 0.5
 """Weight of the loss of coarse outputs, as in torchvision's reference."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-MEAN, DEVIATION = 0.5, 0.25
+MIDDLE, SPREAD = 0.5, 0.25
 """What images are normalised by, all channels alike."""
 
 
@@ -132,6 +132,6 @@ class SmallSegmenter(Segmenter):
 
     def _compute(self, images: torch.Tensor, training: bool) -> Mapping[str, torch.Tensor]:
         require_side(self._where, images, self._module.encoder.stride)
-        found: dict[str, torch.Tensor] = self._module((images - MEAN) / DEVIATION)
+        found: dict[str, torch.Tensor] = self._module((images - MIDDLE) / SPREAD)
         wanted = ("out", "coarse") if training and self.auxiliary else ("out",)
         return {name: found[name] for name in wanted}

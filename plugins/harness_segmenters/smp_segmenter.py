@@ -17,7 +17,7 @@ from harness.inference.weights import (
     one_line,
     read_weights,
 )
-from harness_segmenters.segmenter_base import Segmenter, build_from_seed, normalise
+from harness_segmenters.segmenter_base import DEVIATION, MEAN, Segmenter, build_from_seed, normalise
 
 if TYPE_CHECKING:
     import torch
@@ -34,8 +34,8 @@ class SmpSegmenter(Segmenter):
     Args:
         decoder: which one, by smp's name.
         encoder: smp's name of the encoder; timm's as `tu-NAME`.
-        encoder_weights: smp's name of pretrained weights of the encoder, or `none`; to be trained (unless there is a
-            checkpoint).
+        encoder_weights: smp's name of pretrained weights of the encoder, whose normalisation of images is taken, too; or
+            `none`, with ImageNet's.
         class_names: the classes of a checkpoint, in order.
         checkpoint: a safetensors or torch file with weights.
     """
@@ -101,22 +101,25 @@ class SmpSegmenter(Segmenter):
         named = None if self.encoder_weights == "none" or self.checkpoint else self.encoder_weights
         with explain_weights_download(self._where, remedy):
             module = build_from_seed(lambda: self.build(max(len(self.class_names), 1), named), self._where)
+            self._mean, self._deviation = self._read_normalisation()
         if self.checkpoint is not None:
             state = read_weights(self._where, self.checkpoint, module)
             load_weights(self._where, self.checkpoint, module, state)
             self.remarks = tuple(state.remarks)
-        self._mean, self._deviation = self._read_normalisation()
         self._module = module.to(device).eval()
 
-    def _read_normalisation(self) -> tuple[Sequence[float] | None, Sequence[float] | None]:
+    def _read_normalisation(self) -> tuple[Sequence[float], Sequence[float]]:
         import segmentation_models_pytorch as smp
 
-        weights = "imagenet" if self.encoder_weights == "none" else self.encoder_weights
+        if self.encoder_weights == "none":
+            return MEAN, DEVIATION
         try:
-            found = smp.encoders.get_preprocessing_params(self.encoder, pretrained=weights)
-        except (KeyError, ValueError):  # an encoder without pretrained weights
-            return None, None
-        return found.get("mean"), found.get("std")
+            found = smp.encoders.get_preprocessing_params(self.encoder, pretrained=self.encoder_weights)
+        except (KeyError, ValueError) as error:
+            raise OptionError(
+                f"{self._where}: no weights '{self.encoder_weights}': {one_line(error)}"
+            ) from error
+        return found.get("mean") or MEAN, found.get("std") or DEVIATION
 
     def begin(self, class_names: Sequence[str], seed: int) -> None:
         """Draw a new decoder from the seed, or only new predictors for a checkpoint; the encoder stays if it is pretrained."""

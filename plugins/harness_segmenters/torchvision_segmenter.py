@@ -16,14 +16,20 @@ from harness.inference.weights import (
     load_weights,
     read_weights,
 )
-from harness_segmenters.segmenter_base import Segmenter, build_from_seed, normalise, resize_shorter
+from harness_segmenters.segmenter_base import (
+    DEVIATION,
+    MEAN,
+    Segmenter,
+    build_from_seed,
+    normalise,
+    resize_shorter,
+)
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 UNTRAINED = "none"
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WITH_AUXILIARY = (
     "deeplabv3_mobilenet_v3_large", "deeplabv3_resnet101", "deeplabv3_resnet50", "fcn_resnet101", "fcn_resnet50",
 )  # fmt: skip

@@ -77,7 +77,10 @@ def test_all_numbers_are_pycocotools(
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), shape=st.sampled_from(["boxes", "masks"]))
 def test_weights_are_a_set_with_repeated_images(seed: int, shape: Any, draw_set: Make) -> None:
-    """Case 11: weights of 1 give the numbers themselves, others those of a set with copies of images."""
+    """Case 11: weights of 1 give the numbers themselves, others those of a set with copies of images.
+
+    Their scale does not matter, though tenths are not exact.
+    """
     evidence = draw_set(seed, distinct=True)
     metric, rng = CocoAP(shape), np.random.default_rng(seed)
     if not len(evidence.true_labels):
@@ -89,14 +92,14 @@ def test_weights_are_a_set_with_repeated_images(seed: int, shape: Any, draw_set:
     assert values.keys() == own.keys()
     for name, number in own.items():
         assert values[name][0] == pytest.approx(number, abs=1e-12)
-    halves = metric.resampled(evidence, weights / 2)
+    tenths = metric.resampled(evidence, weights * 0.1)
     for row, counts in enumerate(weights, 1):
         copies = np.repeat(np.arange(images), counts)
         repeated = evidence.select(copies, [f"{n}" for n in range(len(copies))])
         expected = metric(repeated) if len(repeated.true_labels) else {}
         for name in own:
             assert values[name][row] == pytest.approx(expected.get(name, np.nan), abs=1e-12, nan_ok=True)
-            assert halves[name][row - 1] == pytest.approx(values[name][row], abs=1e-12, nan_ok=True)
+            assert tenths[name][row - 1] == pytest.approx(values[name][row], abs=1e-12, nan_ok=True)
 
 
 def test_blocks_of_sets_change_nothing(draw_set: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,8 @@ def test_weights_are_a_set_with_repeated_images(seed: int, style: Any, draw_set:
     repeated = evidence.select(copies, [f"{n}" for n in range(8)])
     value = VocAP(style).resampled(evidence, counts[None])[0]
     assert value == pytest.approx(devkit(repeated, style), abs=1e-12, nan_ok=True)
+    tenths = VocAP(style).resampled(evidence, counts[None] * 0.1)[0]
+    assert tenths == pytest.approx(value, abs=1e-12, nan_ok=True)
 
 
 def test_styles() -> None:

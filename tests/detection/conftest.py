@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from PIL import Image
 import harness
 from harness import Boxes, Sample
 from harness.records.store import Store
+from harness.running.devices import one_thread
 from harness_dense.contracts import Found
 from harness_dense.mask_codes import encode_masks, write_codes
 from harness_detectors.images_by_size import decode_only
@@ -100,6 +101,13 @@ class Bright:
             torch.tensor(labels + [0] * self.alarms),
             masks if self.masks else None,
         )
+
+
+@pytest.fixture(autouse=True)
+def single_thread() -> Iterator[None]:
+    """Networks this small gain nothing from a second thread."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture
