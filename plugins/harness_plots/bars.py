@@ -90,10 +90,10 @@ class Bars:
         from harness_plots.points import (
             find_column,
             find_metric,
-            match_metrics,
             find_series_columns,
             format_key,
             group_points,
+            match_metrics,
             select_measured,
         )
 
