@@ -34,8 +34,12 @@ def read_aliases(aliases: Sequence[str], where: str) -> dict[str, str]:
     return {normalise_class_name(theirs): normalise_class_name(own) for theirs, own in pairs}
 
 
-def match_classes(
-    model: Sequence[str], data: Sequence[str], aliases: Sequence[str], where: str, training: str
+def match_classes_by_name(
+    model: Sequence[str],
+    data: Sequence[str],
+    aliases: Sequence[str] = (),
+    where: str = "classes",
+    training: str = "detector-training",
 ) -> MatchedClasses:
     """Match classes by name, however written. Raises DataError, beginning with `where`, if none is common.
 

@@ -21,12 +21,14 @@ def decode_only(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
 
 
-def run_by_size(images: Sequence[torch.Tensor], run: Callable[[list[torch.Tensor]], Sequence[T]]) -> list[T]:
-    """Return what `run` says of each image, called once for the images of each size: others would pad them differently."""
+def compute_by_size(
+    images: Sequence[torch.Tensor], compute: Callable[[list[torch.Tensor]], Sequence[T]]
+) -> list[T]:
+    """Return what `compute` says of each image, called once for the images of each size: others would pad them differently."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for number, image in enumerate(images):
         groups.setdefault(tuple(image.shape), []).append(number)
     found: dict[int, T] = {}
     for numbers in groups.values():
-        found.update(zip(numbers, run([images[n] for n in numbers]), strict=True))
+        found.update(zip(numbers, compute([images[n] for n in numbers]), strict=True))
     return [found[number] for number in range(len(images))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,34 +15,46 @@ if TYPE_CHECKING:
 
     from harness import Job, Split
 
+T = TypeVar("T")
+
 WARM_UP = 3
-"""Images before the clock counts."""
+"""Times that an image is seen before the clock counts."""
+
+
+def time_run(run: Callable[[Sequence[torch.Tensor]], T], images: Sequence[torch.Tensor]) -> tuple[T, float]:
+    """Return what `run` says of images, and the seconds that it took."""
+    _wait_for(images[0])
+    began = time.perf_counter()
+    found = run(images)
+    _wait_for(images[0])
+    return found, time.perf_counter() - began
 
 
 def time_single_images(
-    run: Callable[[list[torch.Tensor]], object], images: Sequence[torch.Tensor], count: int
-) -> NDArray[np.float64]:
-    """Return the seconds of `count` images, one by one, those given in turn; all that `run` does is included."""
-    seconds = []
-    for number in range(WARM_UP + count if count else 0):
-        image = images[number % len(images)]
-        wait_for(image)
-        began = time.perf_counter()
-        run([image])
-        wait_for(image)
-        seconds.append(time.perf_counter() - began)
-    return np.array(seconds[WARM_UP:])
+    run: Callable[[Sequence[torch.Tensor]], object], images: Sequence[torch.Tensor], warm_up: int = 0
+) -> list[float]:
+    """Return the seconds of each image alone, all that `run` does included.
+
+    The first one is seen `warm_up` times before the clock counts.
+    """
+    for _ in range(warm_up):
+        run(images[:1])
+    return [time_run(run, [image])[1] for image in images]
 
 
 def iterate_prepared(
     job: Job, model: Any, split: Split, size: int, rows: Sequence[int] | None = None
 ) -> Iterator[list[torch.Tensor]]:
     """Yield the prepared images of a split in its order, or of some rows in theirs, `size` at a time, on the job's device."""
-    from harness.inference.images import Staged
+    from harness import decode
     from harness.learning.draws import plan_in_order
     from harness.learning.pipeline import Pipeline
 
-    pipeline = Pipeline(split, Staged(model.prepare), device=job.device, workers=job.workers, collate=list)
+    def prepare(image: Any) -> torch.Tensor:
+        prepared: torch.Tensor = model.prepare(decode(image))
+        return prepared
+
+    pipeline = Pipeline(split, prepare, device=job.device, workers=job.workers, collate=list)
     taken = np.arange(len(split)) if rows is None else np.asarray(rows, np.int64)
     plan = ((n, epoch, taken[places]) for n, epoch, places in plan_in_order(len(taken), size))
     with closing(pipeline.batches(plan)) as batches:
@@ -50,7 +62,7 @@ def iterate_prepared(
             yield batch.data
 
 
-def wait_for(image: torch.Tensor) -> None:
+def _wait_for(image: torch.Tensor) -> None:
     """Wait until the image's device has done what was asked of it."""
     if image.is_cuda:
         import torch

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from harness_detectors.images_by_size import compute_by_size
+from harness_dense.images_by_size import compute_by_size
 from harness_detectors.small_backbones import SmallBackbone
 
 COORDINATES, EMPTY = 5.0, 0.5

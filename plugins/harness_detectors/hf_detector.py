@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
 from harness_dense.contracts import Found
+from harness_dense.images_by_size import compute_by_size, decode_only
 from harness_detectors.detection_targets import to_torchvision
-from harness_detectors.images_by_size import compute_by_size, decode_only
 from harness_detectors.torchvision_interface import build_seeded
 from harness_transformers.pretrained import PretrainedSource
 
@@ -105,7 +105,7 @@ class HfDetector:
 
     def begin(self, class_names: Sequence[str], seed: int) -> None:
         """Take new predictors for these classes, drawn from the seed; the rest stays."""
-        from harness_detectors.new_predictors import copy_shared
+        from harness_dense.new_predictors import copy_shared
 
         module = build_seeded(lambda: self._build(class_names), self._where, seed)
         copy_shared(self._module, module, lambda count: self._build([f"{n}" for n in range(count)]))

@@ -76,7 +76,7 @@ class SmallDetector(CalledLikeTorchvision):
 
     def begin(self, class_names: Sequence[str], seed: int) -> None:
         """Draw weights from the seed for these classes; those of a checkpoint stay where classes don't decide them."""
-        from harness_detectors.new_predictors import copy_shared
+        from harness_dense.new_predictors import copy_shared
 
         module = build_seeded(lambda: self.build(count_outputs(class_names)), self._where, seed)
         if self.checkpoint is not None:

@@ -177,7 +177,7 @@ class TorchvisionDetector(CalledLikeTorchvision):
 
     def begin(self, class_names: Sequence[str], seed: int) -> None:
         """Take new predictors for these classes, drawn from the seed; the rest stays, its first stages frozen."""
-        from harness_detectors.new_predictors import copy_shared
+        from harness_dense.new_predictors import copy_shared
 
         module = build_seeded(lambda: self.build(count_outputs(class_names)), self._where, seed)
         if self._trained:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness import DataError, derive_seed
 from harness_dense.contracts import Found
+from harness_dense.images_by_size import compute_by_size, decode_only
 from harness_detectors.detection_targets import to_torchvision
-from harness_detectors.images_by_size import compute_by_size, decode_only
 
 if TYPE_CHECKING:
     import torch

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 STEPS = ("step", "epoch", "iteration")
 """Columns that count a curve's progress; without one of them, positions do."""
 
+OTHERS = ("confusion", "precision-recall", "mask-precision-recall")
+"""Kept curves that other plots draw, which are drawn here only if they are named."""
+
 MAX_RECORDS = 200
 """Largest number of records whose curves are opened."""
 
@@ -42,7 +45,7 @@ class TrainingCurves:
 
     Args:
         values: columns of the curves; by default all that don't count progress.
-        curves: names of the curves; by default all.
+        curves: names of the curves; by default all but those of other plots.
         lines: coordinates or tags that distinguish lines; by default model and method, if they vary.
         log: make the vertical axis logarithmic.
         runs: also draw a thin line for each run.
@@ -153,7 +156,7 @@ class TrainingCurves:
                 continue
             opened += 1
             for curve, columns in group_by_curve(table).items():
-                if self.curves is not None and curve not in self.curves:
+                if curve in OTHERS if self.curves is None else curve not in self.curves:
                     continue
                 step = self.x or next((s for s in STEPS if s in columns), None)
                 if step is not None and step not in columns:

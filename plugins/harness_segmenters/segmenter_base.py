@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import DataError, derive_seed
-from harness_dense.images_by_size import decode_only, run_by_size
+from harness_dense.images_by_size import compute_by_size, decode_only
 from harness_segmenters.pixel_weights import UNCOUNTED
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Segmenter:
             return list(resize_logits(self._compute(batch, training=False)["out"].float(), batch.shape[-2:]))
 
         with torch.inference_mode():
-            return run_by_size(images, run)
+            return compute_by_size(images, run)
 
     def losses(
         self,

@@ -17,7 +17,7 @@ class Encoded:
     switches: list[Tensor]
 
 
-class Convolution(nn.Sequential):
+class RectifiedConvolution(nn.Sequential):
     """A 3×3 convolution that keeps the size, batch norm if wanted, and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, norm: bool, dilation: int = 1) -> None:
@@ -30,7 +30,7 @@ class Convolution(nn.Sequential):
 def build_stage(inputs: int, outputs: int, count: int, norm: bool, dilation: int = 1) -> nn.Sequential:
     """Return `count` convolutions in a row."""
     widths = [inputs, *[outputs] * count]
-    return nn.Sequential(*(Convolution(a, outputs, norm, dilation) for a in widths[:-1]))
+    return nn.Sequential(*(RectifiedConvolution(a, outputs, norm, dilation) for a in widths[:-1]))
 
 
 class SmallEncoder(nn.Module):

@@ -11,15 +11,16 @@ from harness import DataError, Job, Result
 from harness.contract.declared import ask
 from harness.inference.evaluate import compute_metrics, measure_resamples, measure_samples
 from harness.inference.splits import find_test_split
+from harness_dense.class_matching import match_classes_by_name
 from harness_dense.class_pairs import list_pairs
 from harness_dense.detections import Detections
 from harness_dense.gathering import FoundArrays, gather_detections
+from harness_dense.speed import describe_speed
 from harness_detection.class_confusion import count_class_pairs
-from harness_detection.detector_fitting import Fitted, fit_detector
+from harness_detection.detector_fitting import fit_detector
 from harness_detection.finding import FoundInSplit, find_in_split, unpack_found
 from harness_detection.hit_counts import FALSE_ALARM, HIT, ImageHits, count_hits, sum_by_image
 from harness_detection.kept_curves import measure_precision_curves
-from harness_detection.model_classes import match_detector_classes
 from harness_detection.pictures import choose_detections, draw_detections
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
     from harness import Split
     from harness_detection.detection_options import DetectionOptions
-
-CURVE_POINTS = 200
-"""Points of a kept training curve, about."""
 
 
 @dataclass
@@ -66,15 +64,15 @@ class DetectionCell:
         hits = count_hits(evidence, options.shown_score)
         shown = choose_detections(evidence, hits, options.pictures)
         notes |= {"split": tested.name, "images_timed": len(seen.latencies)}
-        cost = _measure_speed(seen) | _count_parameters(model)
+        cost = describe_speed(seen.latencies, len(seen.sizes), seen.seconds) | _count_parameters(model)
         if fitted is not None:
-            notes |= {"training_images": fitted.images, "steps": fitted.steps}
-            cost |= {"training_seconds": fitted.seconds, "steps": fitted.steps}
+            trained, spent = fitted.describe()
+            notes, cost = notes | trained, cost | spent
         return Result(
             metrics=compute_metrics(job, evidence),
             count=len(evidence),
             samples=self.list_samples(evidence, hits),
-            curves=_thin_losses(fitted)
+            curves=({} if fitted is None else fitted.thin_losses())
             | measure_precision_curves(evidence)
             | {"confusion": list_pairs(count_class_pairs(evidence, hits), nothing=True)},
             cost=cost,
@@ -93,7 +91,7 @@ class DetectionCell:
         label = job.cell.dataset.label
         if not names:
             raise DataError(f"{label}: its classes have no names, by which detectors are matched to them")
-        matched = match_detector_classes(model.class_names, names, options.aliases, label)
+        matched = match_classes_by_name(model.class_names, names, options.aliases, label)
         model_label = job.cell.model.label if job.cell.model else "the model"
         for text in matched.remarks:
             job.remark(f"{model_label} on {label}: {text}")
@@ -144,26 +142,9 @@ def _select(
     return FoundArrays(np.asarray(one.boxes)[kept], scores[kept], labels[kept], masks), len(rows) - len(kept)
 
 
-def _measure_speed(seen: FoundInSplit) -> dict[str, float]:
-    cost = {"images_per_second": len(seen.sizes) / max(seen.seconds, 1e-9)}
-    if len(seen.latencies):
-        median, slow = np.percentile(1000 * seen.latencies, [50, 95])
-        cost |= {"latency_ms": float(median), "latency_p95_ms": float(slow)}
-    return cost
-
-
 def _count_parameters(model: Any) -> dict[str, float]:
     module = ask(model, "module")
     return {} if module is None else {"parameters": sum(p.numel() for p in module.parameters())}
-
-
-def _thin_losses(fitted: Fitted | None) -> dict[str, dict[str, list[float]]]:
-    if fitted is None:
-        return {}
-    rows = range(0, fitted.steps, max(1, fitted.steps // CURVE_POINTS))
-    return {
-        "training": {"step": [float(n + 1) for n in rows], "loss": [float(fitted.losses[n]) for n in rows]}
-    }
 
 
 def note_classes(evidence: Detections) -> dict[str, Any]:

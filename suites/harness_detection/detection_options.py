@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness import OptionError
-from harness_detection.model_classes import read_aliases
+from harness_dense.class_matching import read_aliases
 
 
 class DetectionOptions:
@@ -31,4 +31,4 @@ class DetectionOptions:
         self.split, self.score_threshold, self.max_detections = split, score_threshold, max_detections
         self.batch, self.timed, self.shown_score, self.pictures = batch, timed, shown_score, pictures
         self.aliases = list(aliases or ())
-        read_aliases(self.aliases)
+        read_aliases(self.aliases, "detection")

@@ -2,109 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from harness import Boxes, DataError, Job, Sample, decode, derive_seed
-from harness.contract.declared import ask
-from harness.inference.splits import training_split
-from harness.learning.checkpoints import copy_into, trained_state
-from harness.learning.loop import train
-from harness.learning.pipeline import Batch, Pipeline
-from harness_data.corrupted import Corrupted
+from harness import Boxes, DataError, Job, Sample, decode
+from harness_dense.fitting import Fitted, fit_model
 from harness_detection.mirroring import mirror_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
     from harness_detection.training_method import DetectorTraining
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A trained model, and how its training went."""
-
-    model: Any
-    steps: int
-    losses: NDArray[np.float64]
-    seconds: float
-    images: int
-
-
-def find_clean(job: Job) -> Job:
-    """Return the job at the clean data set of a corrupted one, else the job itself."""
-    while isinstance(job.dataset, Corrupted):
-        job = job.at(job.dataset.dataset)
-    return job
-
-
 def fit_detector(job: Job, method: DetectorTraining) -> Fitted:
-    """Return a trained copy of the job's model; its weights come from the cache if they were trained before.
-
-    It continues from the last checkpoint after a kill, bit for bit. Raises DataError for a data set without a
-    training split, class names or images.
-    """
-    clean = find_clean(job)
-    label = clean.cell.dataset.label
-    if clean is not job:
-        job.remark(f"trained on '{label}', which is not corrupted")
-    name = training_split(clean.dataset.splits)
-    if name is None:
-        raise DataError(f"{label}: it has no split for training")
-    split = clean.splits(name)
-    names = ask(split, "class_names") or ask(clean.dataset, "class_names")
-    if not names:
-        raise DataError(f"{label}: its classes have no names, which a detector learns by")
-    model = copy.deepcopy(job.model)
-    model.begin(names, derive_seed("detector", job.cell.seed))
-    state = trained_state(model.module)
-    seed = derive_seed("training", clean.cell.dataset.identity, job.cell.seed)
-
-    def compute() -> Mapping[str, Any]:
-        recipe = method.build_recipe(len(split), job.precision)
-        source = Pipeline(
-            split, _Preparing(model, method.flip), device=job.device, workers=job.workers, collate=list,
-            take=_take_whole, seed=seed,
-        )  # fmt: skip
-
-        def objective(batch: Batch, step: int) -> torch.Tensor:
-            images, truths = zip(*batch.data, strict=True)
-            return torch.stack(list(model.losses(images, truths).values())).sum()
-
-        def report(step: int, values: dict[str, float]) -> None:
-            job.advance(step, recipe.steps)
-            if step % 10 == 0:
-                job.report("training", step, values)
-
-        began = time.perf_counter()
-        outcome = train(
-            model.module, source, objective, recipe, seed, state=state, folder=job.workdir / "detector",
-            checkpoint_every=method.checkpoint_every, report=report,
-        )  # fmt: skip
-        weights = {name: tensor.cpu() for name, tensor in state.items()}
-        took = sum(outcome.seconds) or time.perf_counter() - began
-        return {"weights": weights, "losses": np.array(outcome.losses), "seconds": np.array(took)}
-
-    assert job.cell.method is not None
-    kept = job.features(
-        "trained detector", None, compute, images=False, data=clean.cell.dataset.identity, limit=job.cell.limit,
-        method=job.cell.method.identity, seed=job.cell.seed, device=job.device.type,
-    )  # fmt: skip
-    copy_into(state, {name: torch.from_numpy(np.array(one)) for name, one in kept["weights"].items()})
-    model.module.eval()
-    losses = np.asarray(kept["losses"], float)
-    return Fitted(model, len(losses), losses, float(kept["seconds"]), len(split))
-
-
-def _take_whole(sample: Sample) -> Sample:
-    return sample
+    """Return a trained copy of the job's model; see `fit_model`."""
+    return fit_model(job, method, "detector", lambda model, split, at: _Preparing(model, method.flip))
 
 
 class _Preparing:

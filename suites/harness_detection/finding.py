@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from harness import decode
 from harness.inference.batches import autocast
-from harness.learning.draws import plan_in_order
-from harness.learning.pipeline import Pipeline
 from harness_dense.gathering import FoundArrays, to_arrays
 from harness_dense.mask_codes import join_counts, split_counts
+from harness_dense.speed import WARM_UP, iterate_prepared, time_run, time_single_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,10 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness import Job, Split
-    from harness_dense.contracts import Found
-
-WARM_UP = 3
-"""Times that an image is seen before the clock counts."""
 
 
 @dataclass(frozen=True)
@@ -49,38 +39,19 @@ def find_in_split(job: Job, model: Any, split: Split, batch: int, timed: int) ->
     sizes: list[tuple[int, int]] = []
     latencies: list[float] = []
     seconds = 0.0
-    for images in _iterate_batches(job, model, split, batch):
+    for images in iterate_prepared(job, model, split, batch):
         sizes += [(image.shape[-2], image.shape[-1]) for image in images]
         with autocast(job.device, job.precision):
             if len(latencies) < timed:
                 warm_up = 0 if latencies else WARM_UP
-                latencies += time_single_images(model, images[: timed - len(latencies)], warm_up)
-            results, took = _time(model, images)
+                latencies += time_single_images(model.detect, images[: timed - len(latencies)], warm_up)
+            results, took = time_run(model.detect, images)
         seconds += took
         found += [
             to_arrays(replace(one, boxes=one.boxes.float(), scores=one.scores.float())) for one in results
         ]
         job.advance(len(found), len(split))
     return _pack(found, sizes, np.array(latencies), seconds)
-
-
-def time_single_images(model: Any, images: Sequence[torch.Tensor], warm_up: int) -> list[float]:
-    """Return the seconds of each image alone, resizing and suppression of doubles included.
-
-    The first one is seen `warm_up` times before the clock counts.
-    """
-    for _ in range(warm_up):
-        model.detect(images[:1])
-    return [_time(model, [image])[1] for image in images]
-
-
-def _time(model: Any, images: Sequence[torch.Tensor]) -> tuple[Sequence[Found], float]:
-    """Return what is found in images, and the seconds that it took."""
-    _wait_for(images[0])
-    began = time.perf_counter()
-    found: Sequence[Found] = model.detect(images)
-    _wait_for(images[0])
-    return found, time.perf_counter() - began
 
 
 def unpack_found(tree: Mapping[str, Any]) -> FoundInSplit:
@@ -99,17 +70,6 @@ def unpack_found(tree: Mapping[str, Any]) -> FoundInSplit:
     return FoundInSplit(
         found, np.asarray(tree["sizes"]), np.asarray(tree["latencies"]), float(tree["seconds"])
     )
-
-
-def _iterate_batches(job: Job, model: Any, split: Split, size: int) -> Iterator[list[torch.Tensor]]:
-    def prepare(image: Any) -> torch.Tensor:
-        prepared: torch.Tensor = model.prepare(decode(image))
-        return prepared
-
-    pipeline = Pipeline(split, prepare, device=job.device, workers=job.workers, collate=list)
-    with closing(pipeline.batches(plan_in_order(len(split), size))) as batches:
-        for batch in batches:
-            yield batch.data
 
 
 def _pack(
@@ -136,8 +96,3 @@ def _pack(
     if any(one.masks is not None for one in found):
         tree["masks"], tree["mask_ends"] = join_counts([mask for one in found for mask in one.masks or ()])
     return tree
-
-
-def _wait_for(image: torch.Tensor) -> None:
-    if image.is_cuda:
-        torch.cuda.synchronize(image.device)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import DataError, Job, Result, Split
+from harness import DataError, Job, Result, Split, decode
 from harness.contract.declared import ask
 from harness.inference.classes import normalise_class_name
 from harness.inference.evaluate import compute_metrics, measure_resamples, measure_samples
-from harness.inference.images import decode
 from harness.inference.splits import find_test_split
-from harness_dense.class_matching import match_classes
+from harness_dense.class_matching import match_classes_by_name
 from harness_dense.class_pairs import list_pairs
 from harness_dense.fitting import Fitted, fit_model
 from harness_dense.pictures import draw_regions
@@ -122,7 +121,7 @@ class SegmentationCell:
             raise DataError(f"{label}: background = 'left out', but no class is called '{BACKGROUND}'")
         leaves = options.background == "left out"
         kept = [name for name, is_ground in zip(names, ground, strict=True) if not (leaves and is_ground)]
-        matched = match_classes(model.class_names, kept, options.aliases, label, TRAINING)
+        matched = match_classes_by_name(model.class_names, kept, options.aliases, label, TRAINING)
         who = job.cell.model.label if job.cell.model else "the model"
         for text in matched.remarks:
             job.remark(f"{who} on {label}: {text}")

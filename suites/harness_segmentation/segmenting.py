@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from harness import DataError, Job, Split
+from harness.inference.batches import autocast
 from harness_dense.pixel_counts import PixelCounts
 from harness_dense.segmentations import Segmentations
 from harness_dense.shown_images import choose_images
-from harness_dense.speed import iterate_prepared, time_single_images, wait_for
+from harness_dense.speed import WARM_UP, iterate_prepared, time_run, time_single_images
 from harness_segmentation.truths import UNKNOWN, read_classes
 
 NAMES = ("ids", "class_names", "groups")
@@ -54,18 +54,18 @@ def segment_split(
     """
     counts = PixelCounts(classes.names)
     groups: Sequence[str] | None = getattr(split, "groups", None) or None
-    seconds, latencies, row = 0.0, np.zeros(0), 0
+    seconds, row = 0.0, 0
+    latencies: list[float] = []
     known = len(classes.truths)
     truths = np.full(256, UNKNOWN, np.uint8)
     truths[:known] = classes.truths
     for images in iterate_prepared(job, model, split, batch):
-        if row == 0:  # the clock needs images at hand
-            latencies = time_single_images(model.segment, images, timed)
-        wait_for(images[0])
-        began = time.perf_counter()
-        logits = model.segment(images)
-        wait_for(images[0])
-        seconds += time.perf_counter() - began
+        with autocast(job.device, job.precision):
+            if len(latencies) < timed:
+                warm_up = 0 if latencies else WARM_UP
+                latencies += time_single_images(model.segment, images[: timed - len(latencies)], warm_up)
+            logits, took = time_run(model.segment, images)
+        seconds += took
         for one in logits:
             predicted, confidence = choose_classes(one, classes)
             name = split.ids[row]
@@ -83,12 +83,12 @@ def segment_split(
     tree["order"] = np.array([rows[name] for name in packed["ids"]], np.int64)
     # the model sees those few again, since keeping what it says of all would take too much memory
     shown = [rows[evidence.ids[n]] for n in choose_shown(evidence, pictures).values()]
-    maps = [
-        choose_classes(one, classes)[0].astype(np.uint8)
-        for images in iterate_prepared(job, model, split, batch, shown)
-        for one in model.segment(images)
-    ]
-    return {**tree, "pictures": maps, "latencies": latencies, "seconds": np.array(seconds)}
+    maps: list[NDArray[np.uint8]] = []
+    for images in iterate_prepared(job, model, split, batch, shown):
+        with autocast(job.device, job.precision):
+            logits = model.segment(images)
+        maps += [choose_classes(one, classes)[0].astype(np.uint8) for one in logits]
+    return {**tree, "pictures": maps, "latencies": np.array(latencies), "seconds": np.array(seconds)}
 
 
 def choose_shown(evidence: Segmentations, count: int) -> dict[str, int]:

@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness import DataError, Job, Sample, Split
+from harness import DataError, Job, Sample, Split, decode
 from harness.contract.declared import ask
 from harness.inference.classes import normalise_class_name
-from harness.inference.images import decode
 from harness_segmentation.truths import read_classes
 from harness_segmenters.pixel_weights import UNCOUNTED, balance_by_median, count_classes, weigh_gaps
 

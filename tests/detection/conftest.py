@@ -16,8 +16,8 @@ from harness import Boxes, Sample
 from harness.records.store import Store
 from harness.running.devices import one_thread
 from harness_dense.contracts import Found
+from harness_dense.images_by_size import decode_only
 from harness_dense.mask_codes import encode_masks, write_codes
-from harness_detectors.images_by_size import decode_only
 
 COLOURS = ("red", "green", "blue")
 

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from harness import DataError, OptionError, capabilities
 from harness.contract.capability import REGISTERED
+from harness_dense.new_predictors import find_predictors
 from harness_detectors.grid_detector import GridDetector
-from harness_detectors.new_predictors import find_predictors
 from harness_detectors.proposal_detectors import RCNN, FastRCNN
 from harness_detectors.small_faster_rcnn import SmallFasterRCNN
 from harness_detectors.torchvision_detector import ARCHITECTURES, TorchvisionDetector, freeze_norms

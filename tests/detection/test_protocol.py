@@ -7,9 +7,9 @@ import pytest
 
 import harness
 from harness import Boxes, DataError, OptionError
+from harness_dense.class_matching import match_classes_by_name
 from harness_dense.gathering import FoundArrays, gather_detections
 from harness_detection.hit_counts import FALSE_ALARM, HIDDEN, HIT, SPARED, count_hits
-from harness_detection.model_classes import match_detector_classes
 from harness_detection.protocol import Detection
 from tests.detection.conftest import Bright, Run
 
@@ -86,7 +86,7 @@ def test_classes_are_matched_by_name(run: Run) -> None:
 
 
 def test_places_of_classes() -> None:
-    found = match_detector_classes(
+    found = match_classes_by_name(
         ["dining table", "cat", "tv"], ["cat", "diningtable"], ["diningtable = Dining Table"]
     )
     assert found.places.tolist() == [1, 0, -1]
@@ -94,11 +94,11 @@ def test_places_of_classes() -> None:
     with pytest.raises(
         DataError, match=r"d: the model finds none of the 1 classes, such as 'dog'; known: cat"
     ):
-        match_detector_classes(["cat"], ["dog"], where="d")
+        match_classes_by_name(["cat"], ["dog"], where="d")
     with pytest.raises(DataError, match="knows no classes yet"):
-        match_detector_classes([], ["dog"])
+        match_classes_by_name([], ["dog"])
     with pytest.raises(OptionError, match="not 'a'"):
-        match_detector_classes(["cat"], ["dog"], ["a"])
+        match_classes_by_name(["cat"], ["dog"], ["a"])
 
 
 def test_hits_take_free_objects_and_crowds_spare() -> None:

@@ -66,13 +66,13 @@ def test_names_of_voc_lead_to_those_of_coco() -> None:
     from torchvision.models.detection import SSD300_VGG16_Weights
 
     from harness_data.voc2007 import CLASSES
-    from harness_detection.model_classes import match_detector_classes
+    from harness_dense.class_matching import match_classes_by_name
 
     coco = [
         name
         for name in SSD300_VGG16_Weights.COCO_V1.meta["categories"]
         if name not in ("__background__", "N/A")
     ]
-    matched = match_detector_classes(coco, list(CLASSES), read("detection-voc")["protocol"]["aliases"])
+    matched = match_classes_by_name(coco, list(CLASSES), read("detection-voc")["protocol"]["aliases"])
     assert matched.missing == []
     assert (matched.places >= 0).sum() == 20

@@ -12,6 +12,7 @@ from harness.statistics import resampled_interval
 from harness_plots.bars import Bars
 from harness_plots.confusion import Confusion
 from harness_plots.precision_recall import PrecisionRecallCurves
+from harness_plots.training_curves import TrainingCurves
 
 RECALL = np.arange(101) / 100
 PARTS = ("Cls", "Loc", "Miss")
@@ -96,6 +97,17 @@ def test_several_seeds_are_a_median_with_a_band(maker):
     np.testing.assert_allclose(line.get_ydata(), 100 * np.median(kept, axis=0)[:81])
     assert f"{100 * np.mean(kept):.1f}" in words(figure)
     assert "bands: minimum to maximum" in caption
+
+
+def test_training_curves_are_without_those_of_other_plots(maker):
+    made = maker()
+    add(
+        made, "m", curves=curves_of(0) | {"confusion": {"target": [0.0], "prediction": [0.0], "count": [1.0]}}
+    )
+    figure, _ = draw(made, TrainingCurves())
+    assert len(figure.axes) == 1
+    figure, _ = draw(made, TrainingCurves(curves=["confusion"]))
+    assert len(figure.axes) == 3
 
 
 def test_what_no_record_keeps_is_told(maker):
