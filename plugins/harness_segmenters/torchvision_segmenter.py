@@ -125,7 +125,7 @@ class TorchvisionSegmenter(Segmenter):
         elif self._trained:
             self._load_named(entries, module)
         else:
-            self.remarks = ["random weights: it has learned nothing"]
+            self.remarks = ["its weights are random until it is trained"]
         self._module = module.to(device).eval()
 
     def _load_named(self, entries: Any, module: nn.Module) -> None:

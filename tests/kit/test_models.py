@@ -44,6 +44,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "hf-chat": None,  # their weights are folders; held to the kit in tests/models, with made-up ones
     "hf-detector": None,
     "hf-image-text": None,
+    "hf-segmenter": None,
     "hf-text": None,  # its weights are a folder; held to the kit in tests/fusion, with made-up ones
     "lenet5": {},
     "mlp": {"hidden": [8]},
@@ -56,6 +57,8 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "resnet-network": {},
     "small-cnn": {"channels": [4]},
     "small-faster-rcnn": {"width": 4, "proposals": 10},
+    "small-segmenter": {"width": 4},
+    "smp-segmenter": {"encoder": "mobilenet_v2"},
     "timm": {k: v for k, v in VIT.items() if k != "plugin"},
     "timm-network": {"name": "test_resnet"},
     "tiny-blind": {"steps": 0},
@@ -65,6 +68,7 @@ SMALL: dict[str, Mapping[str, Any] | None] = {
     "tiny-vit": {"trained_on": "digits", "width": 32, "steps": 2},
     "torchvision": {"name": "shufflenet_v2_x0_5", "weights": "none"},
     "torchvision-detector": {"name": "ssdlite320_mobilenet_v3_large", "weights": "none"},
+    "torchvision-segmenter": {"name": "lraspp_mobilenet_v3_large", "weights": "none"},
     "torchvision-network": {"name": "shufflenet_v2_x0_5"},
     "vgg-network": {"depth": 11},
     "wide-resnet": {"depth": 10, "width": 1},

@@ -114,6 +114,8 @@ def _write_made_up(store, cell, kinds):
     if at["protocol"] == "detection":
         parts = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
         record.metrics = {"boxes.AP": value} | {f"TIDE.{p}": 0.2 * fraction(who, p) for p in parts}
+    if at["protocol"] == "segmentation":
+        record.metrics = {"miou": value}
     record.directions = dict.fromkeys(record.metrics, True)
     record.units = dict.fromkeys(record.metrics, "fraction")
     record.count = 500
@@ -148,7 +150,6 @@ def _write_made_up(store, cell, kinds):
                 for c in columns
             }
     if "image-grid" in kinds:
-        images = {
-            "most-misses-1" if dense else "samples": np.full((32, 32, 3), int(255 * fraction(who)), np.uint8)
-        }
+        name = {"detection": "most-misses-1", "segmentation": "most-wrong-1"}.get(at["protocol"], "samples")
+        images = {name: np.full((32, 32, 3), int(255 * fraction(who)), np.uint8)}
     store.write(record, samples, curves or None, images or None)

@@ -68,7 +68,7 @@ def perturb(module: nn.Module) -> Mapping[str, torch.Tensor]:
 def test_torchvision_from_a_checkpoint(tmp_path: Path) -> None:
     untrained = TorchvisionSegmenter("lraspp_mobilenet_v3_large", weights="none", side=64)
     untrained.load(CPU)
-    assert untrained.remarks == ["random weights: it has learned nothing"]
+    assert untrained.remarks == ["its weights are random until it is trained"]
     assert untrained.class_names[0] == "__background__"
     check_segmenter(untrained, 21)
     state = perturb(untrained.module)
