@@ -24,7 +24,8 @@ class Plot(Protocol):
         `data` has one row per cell that meets the plot's `where`, with the columns `id`, `status`, the
         coordinates (`model`, `dataset`, `method`, `seed`, axes), tags as `tag.<part>.<key>`, metrics and
         costs. In `data.attrs`, `metrics` and `costs` list those columns in order, `fractions` the metrics
-        that may be shown in percent, `lower` those for which lower is better.
+        that may be shown in percent, `lower` those for which lower is better; `titles` maps keys of numbers and
+        axes to what people call them, where that is stated.
 
         With `takes_published = True` on the class, rows of published results follow where a suite asks for
         them: their column `published` names the set, one's own have "" (or no such column), and they have no id.

@@ -42,8 +42,10 @@ def time_single_images(
     return [time_run(run, [image])[1] for image in images]
 
 
-def iterate_prepared(job: Job, model: Any, split: Split, size: int) -> Iterator[list[torch.Tensor]]:
-    """Yield the prepared images of a split in its order, `size` at a time, on the job's device."""
+def iterate_prepared(
+    job: Job, model: Any, split: Split, size: int, rows: Sequence[int] | None = None
+) -> Iterator[list[torch.Tensor]]:
+    """Yield the prepared images of a split in its order, or of some rows in theirs, `size` at a time, on the job's device."""
     from harness import decode
     from harness.learning.draws import plan_in_order
     from harness.learning.pipeline import Pipeline
@@ -53,7 +55,9 @@ def iterate_prepared(job: Job, model: Any, split: Split, size: int) -> Iterator[
         return prepared
 
     pipeline = Pipeline(split, prepare, device=job.device, workers=job.workers, collate=list)
-    with closing(pipeline.batches(plan_in_order(len(split), size))) as batches:
+    taken = np.arange(len(split)) if rows is None else np.asarray(rows, np.int64)
+    plan = ((n, epoch, taken[places]) for n, epoch, places in plan_in_order(len(taken), size))
+    with closing(pipeline.batches(plan)) as batches:
         for batch in batches:
             yield batch.data
 

@@ -49,13 +49,18 @@ class LinePanel:
 
 @dataclass
 class LineAxes:
-    """How the axes of all panels look: `ticks` of the horizontal axis as (place, word), if there are few."""
+    """How the axes of all panels look.
+
+    `ticks` of the horizontal axis are (place, word), if there are few; `limits` the ends of both axes, else those of
+    the data.
+    """
 
     log_x: bool = False
     log_y: bool = False
     ticks: Sequence[tuple[float, str]] = ()
     markers: bool = False
     runs: bool = False
+    limits: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
 def summarise_runs(name: str, runs: Sequence[tuple[Array, Array]]) -> Line:
@@ -154,6 +159,9 @@ def _draw_line(
 
 
 def _set_axes(ax: Axes, look: LineAxes) -> None:
+    if look.limits:
+        ax.set_xlim(look.limits[0])
+        ax.set_ylim(look.limits[1])
     for which, log in (("x", look.log_x), ("y", look.log_y)):
         if log:
             set_log_axis(ax, which)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,19 @@ def find_metric(data: pd.DataFrame, name: str | None) -> str:
     return name
 
 
+def match_metrics(data: pd.DataFrame, patterns: Sequence[str]) -> list[str]:
+    """Return the metrics of names or patterns with `*` and `?`, in that order.
+
+    Raises HarnessError with the nearest name if one matches nothing.
+    """
+    known: list[str] = list(data.attrs.get("metrics", []))
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        own = [name for name in known if fnmatchcase(name, pattern)]
+        found |= dict.fromkeys(own or [find_metric(data, pattern)])
+    return list(found)
+
+
 def select_measured(data: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the ok rows that have the metric; raise HarnessError if there are none."""
     kept = data[(data["status"] == "ok") & data[metric].notna()]
@@ -88,7 +102,7 @@ def group_points(
     """Return one point per group of rows with equal `names`, in the order of their first rows.
 
     The mean is taken within each seed, then over seeds. The interval is Student's t over two or
-    more seeds, else over the samples of the only record, else absent.
+    more seeds, else over the samples or resampled sets of the only record, else absent.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
     columns = [data[n].tolist() for n in names]
@@ -112,7 +126,7 @@ def group_points(
 def _interval(
     means: list[float], ids: tuple[str, ...], metric: str, store: Store | None, level: float
 ) -> tuple[float | None, float | None]:
-    from harness.statistics import StatisticsError, summarise_seeds, t_interval
+    from harness.statistics import StatisticsError, resampled_interval, summarise_seeds, t_interval
 
     if not np.isfinite(means).all():
         return None, None
@@ -126,6 +140,11 @@ def _interval(
                 interval = summarise_seeds(means, samples[metric].to_numpy(dtype=float), level).over_samples
             except (TypeError, ValueError, StatisticsError):
                 return None, None  # texts, lists or missing numbers have no mean
+        elif (
+            samples is not None and (draws := store.resamples(ids[0])) is not None and metric in draws.columns
+        ):
+            values = draws[metric].to_numpy(dtype=float)
+            interval = resampled_interval(means[0], values, len(samples), level)
     return (interval.low, interval.high) if interval else (None, None)
 
 

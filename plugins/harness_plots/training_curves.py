@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 STEPS = ("step", "epoch", "iteration")
 """Columns that count a curve's progress; without one of them, positions do."""
 
+OTHERS = ("confusion", "precision-recall", "mask-precision-recall")
+"""Kept curves that other plots draw, which are drawn here only if they are named."""
+
 MAX_RECORDS = 200
 """Largest number of records whose curves are opened."""
 
@@ -42,7 +45,7 @@ class TrainingCurves:
 
     Args:
         values: columns of the curves; by default all that don't count progress.
-        curves: names of the curves; by default all.
+        curves: names of the curves; by default all but those of other plots.
         lines: coordinates or tags that distinguish lines; by default model and method, if they vary.
         log: make the vertical axis logarithmic.
         runs: also draw a thin line for each run.
@@ -152,8 +155,8 @@ class TrainingCurves:
             if table is None:
                 continue
             opened += 1
-            for curve, columns in _group_by_curve(table).items():
-                if self.curves is not None and curve not in self.curves:
+            for curve, columns in group_by_curve(table).items():
+                if curve in OTHERS if self.curves is None else curve not in self.curves:
                     continue
                 step = self.x or next((s for s in STEPS if s in columns), None)
                 if step is not None and step not in columns:
@@ -217,7 +220,7 @@ def _make_line(name: str, quantity: Quantity, key: tuple[Any, ...]) -> Line:
     return line
 
 
-def _group_by_curve(table: pd.DataFrame) -> dict[str, dict[str, Array]]:
+def group_by_curve(table: pd.DataFrame) -> dict[str, dict[str, Array]]:
     """Convert long rows (curve, column, position, value) to columns of each curve."""
     found: dict[str, dict[str, Array]] = {}
     for (curve, column), part in table.groupby(["curve", "column"], sort=False):

@@ -12,13 +12,16 @@ from harness.contract.declared import ask
 from harness.inference.evaluate import compute_metrics, measure_resamples, measure_samples
 from harness.inference.splits import find_test_split
 from harness_dense.class_matching import match_classes_by_name
+from harness_dense.class_pairs import list_pairs
 from harness_dense.detections import Detections
 from harness_dense.gathering import FoundArrays, gather_detections
 from harness_dense.speed import describe_speed
+from harness_detection.class_confusion import count_class_pairs
 from harness_detection.detector_fitting import fit_detector
 from harness_detection.finding import FoundInSplit, find_in_split, unpack_found
 from harness_detection.hit_counts import FALSE_ALARM, HIT, ImageHits, count_hits, sum_by_image
-from harness_detection.pictures import draw_detections
+from harness_detection.kept_curves import measure_precision_curves
+from harness_detection.pictures import choose_detections, draw_detections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +62,7 @@ class DetectionCell:
         seen = unpack_found(tree)
         evidence, notes = self.gather(split, model, seen)
         hits = count_hits(evidence, options.shown_score)
+        shown = choose_detections(evidence, hits, options.pictures)
         notes |= {"split": tested.name, "images_timed": len(seen.latencies)}
         cost = describe_speed(seen.latencies, len(seen.sizes), seen.seconds) | _count_parameters(model)
         if fitted is not None:
@@ -68,10 +72,14 @@ class DetectionCell:
             metrics=compute_metrics(job, evidence),
             count=len(evidence),
             samples=self.list_samples(evidence, hits),
-            curves=({} if fitted is None else fitted.thin_losses()) | measure_precision_curves(evidence),
+            curves=({} if fitted is None else fitted.thin_losses())
+            | measure_precision_curves(evidence)
+            | {"confusion": list_pairs(count_class_pairs(evidence, hits), nothing=True)},
             cost=cost,
-            images=draw_detections(split, evidence, hits, options.pictures),
-            notes=notes | note_classes(evidence),
+            images=draw_detections(split, evidence, hits, shown),
+            notes=notes
+            | note_classes(evidence)
+            | {"pictures": {name: evidence.ids[n] for name, n in shown.items()}},
             evidence={"": evidence},
             resamples=measure_resamples(job, evidence),
         )
@@ -139,30 +147,13 @@ def _count_parameters(model: Any) -> dict[str, float]:
     return {} if module is None else {"parameters": sum(p.numel() for p in module.parameters())}
 
 
-def measure_precision_curves(evidence: Detections) -> dict[str, dict[str, list[float]]]:
-    """Return precision over recall at IoU .5 and .75, means over classes with objects; none without objects."""
-    from harness_dense.matching import RECALLS, THRESHOLDS
-    from harness_dense.precision_recall import measure_curves
-
-    if not len(evidence.true_labels):
-        return {}
-    precision = measure_curves(evidence).precision[:, 0]  # T×C×101, −1 for classes without objects
-    present = precision[0, :, 0] >= 0
-    if not present.any():
-        return {}
-    curves = {"recall": RECALLS.tolist()}
-    for threshold in (0.5, 0.75):
-        at = int(np.argmin(abs(THRESHOLDS - threshold)))
-        curves[f"precision_{threshold * 100:.0f}"] = precision[at, present].mean(axis=0).tolist()
-    return {"precision-recall": curves}
-
-
 def note_classes(evidence: Detections) -> dict[str, Any]:
-    """Return each class's AP and AP at IoU .5 (of boxes), and how many objects there are."""
+    """Return the classes' names, each one's AP and AP at IoU .5 (of boxes), and how many objects there are."""
     from harness_dense.precision_recall import measure_curves
 
+    names = {"class_names": list(evidence.class_names)}
     if not len(evidence.true_labels):
-        return {}
+        return names
     precision = measure_curves(evidence).precision[:, 0]
     counted = ~evidence.true_crowd & ~evidence.true_ignored
     counts = np.bincount(evidence.true_labels[counted], minlength=len(evidence.class_names))
@@ -175,4 +166,4 @@ def note_classes(evidence: Detections) -> dict[str, Any]:
         for c, name in enumerate(evidence.class_names)
         if precision[0, c, 0] >= 0
     }
-    return {"ap_by_class": classes}
+    return names | {"ap_by_class": classes}

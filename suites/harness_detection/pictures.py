@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,80 +10,60 @@ from numpy.typing import NDArray
 
 from harness import decode
 from harness_dense.detections import Detections
-from harness_dense.mask_codes import write_codes
-from harness_detection.hit_counts import FALSE_ALARM, HIT, ImageHits
+from harness_dense.pictures import MarkedObject, draw_objects
+from harness_dense.shown_images import choose_images
+from harness_detection.hit_counts import FALSE_ALARM, HIT, ImageHits, sum_by_image
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from harness import Split
 
-COLOURS = {"hit": (0, 158, 115), "missed": (0, 114, 178), "false alarm": (213, 94, 0)}
-"""Green, blue and vermilion of Okabe and Ito's colours, which those who see no red or green can tell apart."""
 
-SIDE = 320
-"""Pixels of the shorter side of a picture, at least: small images are enlarged in whole steps."""
-
-SHADE = 0.4
-"""Share of the colour in the pixels of a mask."""
+def choose_detections(detections: Detections, hits: ImageHits, count: int) -> dict[str, int]:
+    """Return images of the evidence by name: those with the most misses and false alarms, and typical ones."""
+    misses = sum_by_image(hits.missed, detections.true_offsets)
+    alarms = sum_by_image(hits.found == FALSE_ALARM, detections.offsets)
+    return choose_images({"most-misses": misses, "most-false-alarms": alarms}, misses + alarms, count)
 
 
 def draw_detections(
-    split: Split, detections: Detections, hits: ImageHits, count: int
+    split: Split, detections: Detections, hits: ImageHits, shown: Mapping[str, int]
 ) -> dict[str, NDArray[np.uint8]]:
-    """Return pictures of the first images of the split by name: hits green, misses blue, false alarms vermilion.
+    """Return pictures of the chosen images by name: hits green, misses blue and dashed, false alarms vermilion.
 
-    True objects that were found and those that count neither way are not drawn.
+    Words are classes, with the scores of what was found. True objects that were found and those that count neither way
+    are not drawn.
     """
-    places = {name: n for n, name in enumerate(detections.ids)}
+    places = {name: row for row, name in enumerate(split.ids)}
     pictures = {}
-    for row in range(min(count, len(split))):
-        sample = split[row]
-        image = decode(sample.image, sample.id)
-        pictures[f"found-{row}"] = _draw(image, detections, hits, places[sample.id])
+    for name, n in shown.items():
+        sample = split[places[detections.ids[n]]]
+        pictures[name] = draw_objects(decode(sample.image, sample.id), list_marked(detections, hits, n))
     return pictures
 
 
-def _draw(image: Image.Image, detections: Detections, hits: ImageHits, n: int) -> NDArray[np.uint8]:
-    from PIL import Image as Images
-    from PIL import ImageDraw
-
-    found = range(int(detections.offsets[n]), int(detections.offsets[n + 1]))
+def list_marked(detections: Detections, hits: ImageHits, n: int) -> list[MarkedObject]:
+    """Return what is drawn of an image: misses, then false alarms, then hits, each with its class and score."""
+    names = detections.class_names
     true = range(int(detections.true_offsets[n]), int(detections.true_offsets[n + 1]))
-    drawn = [
-        ("missed", [row for row in true if hits.missed[row]], detections.true_boxes, detections.true_masks),
-        (
-            "false alarm",
-            [row for row in found if hits.found[row] == FALSE_ALARM],
-            detections.boxes,
-            detections.masks,
-        ),
-        ("hit", [row for row in found if hits.found[row] == HIT], detections.boxes, detections.masks),
+    marked = [
+        MarkedObject(
+            "miss",
+            detections.true_boxes[row],
+            names[detections.true_labels[row]],
+            None if detections.true_masks is None else detections.true_masks[row],
+        )
+        for row in true
+        if hits.missed[row]
     ]
-    pixels = np.array(image, np.float32)
-    for kind, rows, _, masks in drawn:
-        if masks is not None:
-            _shade(pixels, [masks[row] for row in rows], COLOURS[kind])
-    factor = max(1, SIDE // min(image.size))
-    large = Images.fromarray(pixels.round().astype(np.uint8))
-    large = large.resize((image.width * factor, image.height * factor), Images.Resampling.NEAREST)
-    pen = ImageDraw.Draw(large)
-    for kind, rows, boxes, _ in drawn:
-        for row in rows:
-            left, top, right, bottom = (boxes[row] * factor).tolist()
-            pen.rectangle(
-                (left, top, max(left, right - 1), max(top, bottom - 1)), outline=COLOURS[kind], width=2
+    found = np.arange(detections.offsets[n], detections.offsets[n + 1])
+    for code in (FALSE_ALARM, HIT):
+        marked += [
+            MarkedObject(
+                "hit" if code == HIT else "false alarm",
+                detections.boxes[row],
+                f"{names[detections.labels[row]]} {detections.scores[row]:.2f}",
+                None if detections.masks is None else detections.masks[row],
             )
-            if kind != "missed":
-                name = detections.class_names[detections.labels[row]]
-                place, text = (left + 4, top + 2), f"{name} {detections.scores[row]:.2f}"
-                pen.text(place, text, fill=COLOURS[kind], stroke_width=2, stroke_fill="white")
-    return np.array(large)
-
-
-def _shade(pixels: NDArray[np.float32], masks: Sequence[bytes], colour: tuple[int, int, int]) -> None:
-    from hotcoco import mask
-
-    for code in write_codes(masks, pixels.shape[:2]):
-        inside = np.asarray(mask.decode(code), bool)
-        pixels[inside] += SHADE * (np.array(colour, np.float32) - pixels[inside])
+            for row in found[hits.found[found] == code].tolist()
+        ]
+    return marked

@@ -24,8 +24,9 @@ class Detection(DetectionOptions):
         max_detections: objects that count per image, those with the highest scores.
         batch: images that the model sees at once; it changes no number but the images per second.
         timed: how many images, the first ones, are also seen one by one for their times; 0 for none.
-        shown_score: least score of the hits and false alarms in pictures and samples.
-        pictures: how many images are kept, with what was found in them.
+        shown_score: least score of the hits and false alarms in pictures, samples and confusions of classes.
+        pictures: how many images are kept with what was found in them: in turns that with the most misses, that with the
+            most false alarms, and a typical one.
         aliases: names of classes that the model calls otherwise, "data set's name=model's name".
     """
 

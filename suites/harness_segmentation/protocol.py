@@ -25,7 +25,8 @@ class Segmentation:
             neither way, and it is never predicted (VOC's 20).
         batch: images that the model sees at once; it changes no number but the images per second.
         timed: images whose time is taken one by one; 0 for none.
-        pictures: how many images are kept, with true and predicted classes.
+        pictures: how many images are kept, with true and predicted classes: in turns that with the largest share of
+            wrong pixels, and a typical one.
         aliases: names of classes that the model calls otherwise, "data set's name=model's name".
     """
 

@@ -16,13 +16,20 @@ from harness.inference.splits import find_test_split
 from harness.inference.zeroshot import templates_of
 from harness_dense.class_matching import match_classes_by_name
 from harness_dense.contracts import TakesClassNames
+from harness_dense.class_pairs import list_pairs
 from harness_dense.fitting import Fitted, fit_model
+from harness_dense.pictures import draw_regions
 from harness_dense.pixel_counts import measure_band_width
 from harness_dense.region_metrics import intersect_over_union, mean_present
 from harness_dense.segmentations import Segmentations
 from harness_dense.speed import describe_speed
-from harness_segmentation.label_pictures import draw_classes
-from harness_segmentation.segmenting import CountedClasses, SegmentedSplit, segment_split, unpack_segmented
+from harness_segmentation.segmenting import (
+    CountedClasses,
+    SegmentedSplit,
+    choose_shown,
+    segment_split,
+    unpack_segmented,
+)
 from harness_segmentation.training_samples import BACKGROUND, TrainingSamples
 from harness_segmentation.truths import UNKNOWN, read_classes
 
@@ -81,7 +88,8 @@ class SegmentationCell:
             metrics=compute_metrics(job, seen.evidence),
             count=len(seen.evidence),
             samples=self.list_samples(seen.evidence),
-            curves={} if fitted is None else fitted.thin_losses(),
+            curves=({} if fitted is None else fitted.thin_losses())
+            | {"confusion": list_pairs(seen.evidence.confusion())},
             cost=cost,
             images=self.draw(split, seen, classes, notes),
             notes=notes,
@@ -150,18 +158,20 @@ class SegmentationCell:
     def draw(
         self, split: Split, seen: SegmentedSplit, classes: CountedClasses, notes: dict[str, Any]
     ) -> dict[str, NDArray[np.uint8]]:
-        """Return pictures of the first images; note how wide the bands along their boundaries are."""
-        pictures = {}
+        """Return pictures of the chosen images; note which they are, and how wide the bands along boundaries are."""
+        pictures: dict[str, NDArray[np.uint8]] = {}
+        ids = seen.evidence.ids
+        shown = {name: ids[n] for name, n in choose_shown(seen.evidence, self.options.pictures).items()}
+        places = {name: row for row, name in enumerate(split.ids)}
         lookup = np.full(256, UNKNOWN, np.uint8)
         lookup[: len(classes.truths)] = classes.truths
-        for row, predicted in enumerate(seen.pictures):
-            sample = split[row]
+        for (name, id), predicted in zip(shown.items(), seen.pictures, strict=True):
+            sample = split[places[id]]
             pixels = np.array(decode(sample.image, sample.id).convert("RGB"))
             truth = lookup[read_classes(sample.target, sample.id, len(classes.truths))]
-            pictures[f"classes-{row}"] = draw_classes(
-                pixels, truth, np.asarray(predicted), len(classes.names)
-            )
+            pictures[name] = draw_regions(pixels, truth, np.asarray(predicted), classes.names)
             notes.setdefault("boundary_pixels", measure_band_width(*truth.shape))
+        notes |= {"pictures": shown, "class_names": list(classes.names)}
         return pictures
 
 

@@ -14,6 +14,7 @@ from harness import DataError, Job, Split
 from harness.inference.batches import autocast
 from harness_dense.pixel_counts import PixelCounts
 from harness_dense.segmentations import Segmentations
+from harness_dense.shown_images import choose_images
 from harness_dense.speed import WARM_UP, iterate_prepared, time_run, time_single_images
 from harness_segmentation.truths import UNKNOWN, read_classes
 
@@ -36,7 +37,7 @@ class CountedClasses:
 
 @dataclass(frozen=True)
 class SegmentedSplit:
-    """The evidence, the predicted classes H×W of the first images, and the clocks' readings in seconds."""
+    """The evidence, the predicted classes H×W of the images of `choose_shown`, and the clocks' readings in seconds."""
 
     evidence: Segmentations
     pictures: Sequence[NDArray[np.uint8]]
@@ -53,7 +54,6 @@ def segment_split(
     """
     counts = PixelCounts(classes.names)
     groups: Sequence[str] | None = getattr(split, "groups", None) or None
-    shown: list[NDArray[np.uint8]] = []
     seconds, row = 0.0, 0
     latencies: list[float] = []
     known = len(classes.truths)
@@ -74,15 +74,28 @@ def segment_split(
                 sizes = " and ".join(f"{h}×{w}" for h, w in (truth.shape, predicted.shape))
                 raise DataError(f"sample '{name}': classes and image of the sizes {sizes} (height×width)")
             counts.add(name, truth, predicted, confidence, None if groups is None else groups[row])
-            if row < pictures:
-                shown.append(predicted.astype(np.uint8))
             row += 1
         job.advance(row, len(split))
-    packed = counts.collect().pack()
+    evidence = counts.collect()
+    packed = evidence.pack()
     tree = {name: value for name, value in packed.items() if name not in NAMES}
     rows = {name: n for n, name in enumerate(split.ids)}
     tree["order"] = np.array([rows[name] for name in packed["ids"]], np.int64)
-    return {**tree, "pictures": shown, "latencies": np.array(latencies), "seconds": np.array(seconds)}
+    # the model sees those few again, since keeping what it says of all would take too much memory
+    shown = [rows[evidence.ids[n]] for n in choose_shown(evidence, pictures).values()]
+    maps: list[NDArray[np.uint8]] = []
+    for images in iterate_prepared(job, model, split, batch, shown):
+        with autocast(job.device, job.precision):
+            logits = model.segment(images)
+        maps += [choose_classes(one, classes)[0].astype(np.uint8) for one in logits]
+    return {**tree, "pictures": maps, "latencies": np.array(latencies), "seconds": np.array(seconds)}
+
+
+def choose_shown(evidence: Segmentations, count: int) -> dict[str, int]:
+    """Return images of the evidence by name: those with the largest share of wrong pixels, and typical ones."""
+    right, true, _ = (column.sum(axis=1) for column in evidence.sum_by_class())
+    wrong = 1 - right / np.where(true > 0, true, np.nan)
+    return choose_images({"most-wrong": wrong}, wrong, count)
 
 
 def choose_classes(

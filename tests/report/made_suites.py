@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+import harness_detection
 import harness_fusion
 import harness_gan
 import harness_peft
 import harness_prompts
 import harness_robustness
+import harness_segmentation
 from harness.leaderboard.frame import suite_frame
 from harness.planning.patterns import matches
 from harness.planning.plan import make_plan
@@ -18,7 +20,15 @@ from harness.plotting.draw import draw_plots
 from harness.records.record import make_blank
 from harness.records.store import Store
 
-PACKAGES = (harness_robustness, harness_prompts, harness_peft, harness_gan, harness_fusion)
+PACKAGES = (
+    harness_robustness,
+    harness_prompts,
+    harness_peft,
+    harness_gan,
+    harness_fusion,
+    harness_detection,
+    harness_segmentation,
+)
 
 CURVES = {
     "training": (
@@ -100,14 +110,32 @@ def _write_made_up(store, cell, kinds):
     value = float(np.clip(value + 0.02 * fraction(who, at["seed"]), 0.02, 0.98))
     record = make_blank(cell, "ok")
     record.metrics = {"top1": value, "weighted_f1": value}
+    dense = at["protocol"] in ("detection", "segmentation")
+    if at["protocol"] == "detection":
+        parts = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
+        record.metrics = {"boxes.AP": value} | {f"TIDE.{p}": 0.2 * fraction(who, p) for p in parts}
+    if at["protocol"] == "segmentation":
+        record.metrics = {"miou": value}
     record.directions = dict.fromkeys(record.metrics, True)
     record.units = dict.fromkeys(record.metrics, "fraction")
     record.count = 500
     size = 10 ** (3 + 3 * round(fraction(who, 2), 1))
     record.cost = {"parameters": size, "trainable_parameters": size, "trainable_without_head": size}
     record.cost["training_seconds"] = 4 + 6 * fraction(who, 3)
+    record.cost["latency_ms"] = 5 + 50 * fraction(who, 4)
     samples, curves, images = None, {}, {}
-    if "confusion" in kinds:
+    if "precision-recall" in kinds:
+        recall = np.linspace(0, 1, 101)
+        names = [f"precision_{n}" for n in range(50, 100, 5)]
+        curves["precision-recall"] = {"recall": recall.tolist()} | {
+            name: np.where(recall < value + 0.2, 1 - recall**2 * value, 0).tolist() for name in names
+        }
+    if "confusion" in kinds and dense:
+        record.notes["class_names"] = list(CLASSES)
+        places = np.arange(-1, len(CLASSES))
+        pairs = {"target": places, "prediction": np.roll(places, 1), "count": places + 2}
+        curves["confusion"] = {name: values.astype(float).tolist() for name, values in pairs.items()}
+    elif "confusion" in kinds:
         names = CLASSES if "scenes" in where else ("negative", "neutral", "positive")
         record.notes["class_names"] = list(names)
         target = np.arange(120) % len(names)
@@ -122,5 +150,6 @@ def _write_made_up(store, cell, kinds):
                 for c in columns
             }
     if "image-grid" in kinds:
-        images = {"samples": np.full((32, 32, 3), int(255 * fraction(who)), np.uint8)}
+        name = {"detection": "most-misses-1", "segmentation": "most-wrong-1"}.get(at["protocol"], "samples")
+        images = {name: np.full((32, 32, 3), int(255 * fraction(who)), np.uint8)}
     store.write(record, samples, curves or None, images or None)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import harness
 from harness import DataError, Masks, OptionError
-from harness_segmentation.label_pictures import GAP, draw_classes, make_palette
+from harness_dense.pictures import VERMILION
 from harness_segmentation.protocol import Segmentation
 from harness_segmentation.segmenting import CountedClasses, choose_classes
 from harness_segmentation.truths import read_classes
@@ -51,9 +52,10 @@ def test_wrong_pixels_are_counted_where_they_are(run: Run) -> None:
 def test_a_frozen_model_sees_the_images_once_and_batches_change_nothing(run: Run) -> None:
     models = [{"plugin": "colours", "blind_rows": 9}]
     first, _ = run(protocol={"batch": 2}, models=models)
-    assert Colours.calls == [1] * 4 + [2, 2, 2, 2, 1]  # the clocks first: three to warm up, one timed
+    # the clocks first: three to warm up, one timed; at last what is pictured
+    assert Colours.calls == [1] * 4 + [2, 2, 2, 2, 1] + [1]
     again, _ = run(store="other", protocol={"batch": 4}, models=models)
-    assert len(Colours.calls) == 9
+    assert len(Colours.calls) == 10
     new, _ = run(store="t", cache="new", protocol={"batch": 4}, models=models)
     assert first.metrics == again.metrics == new.metrics
 
@@ -88,19 +90,38 @@ def test_the_largest_of_several_outputs_counts() -> None:
     assert confidence.item() == pytest.approx(1 / (1 + np.exp(-1)))  # of 2 and 1; the class c is unknown
 
 
-def test_pictures_show_what_is_wrong() -> None:
-    pixels, truth = np.zeros((2, 3, 3), np.uint8), np.array([[0, 1, 255], [0, 1, 255]])
-    drawn = draw_classes(pixels, truth, np.array([[0, 0, 0], [0, 1, 1]]), 2)
-    side = 96
-    assert drawn.shape == (2 * side, 4 * 3 * side + 3 * GAP, 3)
-    wrong = (drawn[:, -3 * side :] == (213, 94, 0)).all(axis=-1)
-    assert wrong.sum() == side * side
-    assert make_palette(22)[[0, 1, 15, 21]].tolist() == [
-        [0, 0, 0],
-        [128, 0, 0],
-        [192, 128, 128],
-        [128, 64, 128],
-    ]
+def test_pictures_are_of_the_worst_and_of_typical_images_and_show_what_is_wrong(run: Run) -> None:
+    record, store = run(
+        models=[{"plugin": "colours", "blind_rows": 12}], protocol={"pictures": 4, "batch": 3}
+    )
+    pictures = record.notes["pictures"]
+    assert list(pictures) == ["most-wrong-1", "typical-1", "most-wrong-2", "typical-2"]
+    accuracy = store.samples(record.id).set_index("id")["accuracy"]
+    assert [pictures["most-wrong-1"], pictures["most-wrong-2"]] == accuracy.sort_values(kind="stable").index[
+        :2
+    ].tolist()
+    split = PatchSet.content["test"]
+    for path in store.images(record.id):
+        truth = split.targets[split.ids.index(pictures[path.stem])].semantic
+        assert truth is not None
+        with Image.open(path) as image:
+            pixels = np.array(image)
+        factor = -(-192 // min(truth.shape))
+        wrong = int((truth[:12] % 255 > 0).sum())
+        assert (pixels == VERMILION).all(axis=-1).sum() == wrong * factor**2
+
+
+def test_confusions_of_pixels_are_kept(run: Run) -> None:
+    record, store = run(models=[{"plugin": "colours", "blind_rows": 12}])
+    assert record.notes["class_names"] == list(NAMES)
+    curves = store.curves(record.id)
+    counts = curves[curves["curve"] == "confusion"].pivot(index="position", columns="column", values="value")
+    assert counts["count"].sum() == store.samples(record.id)["pixels"].sum()
+    right = counts["target"] == counts["prediction"]
+    assert counts["count"][right].sum() / counts["count"].sum() == pytest.approx(
+        record.metrics["pixel-accuracy"]
+    )
+    assert (counts["prediction"][~right] == 0).all()
 
 
 def test_wrong_truths_are_named() -> None:
