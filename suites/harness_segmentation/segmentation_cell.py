@@ -15,8 +15,8 @@ from harness.inference.evaluate import compute_metrics, measure_resamples, measu
 from harness.inference.splits import find_test_split
 from harness.inference.zeroshot import templates_of
 from harness_dense.class_matching import match_classes_by_name
-from harness_dense.contracts import TakesClassNames
 from harness_dense.class_pairs import list_pairs
+from harness_dense.contracts import TakesClassNames
 from harness_dense.fitting import Fitted, fit_model
 from harness_dense.pictures import draw_regions
 from harness_dense.pixel_counts import measure_band_width
