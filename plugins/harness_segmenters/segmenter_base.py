@@ -49,6 +49,10 @@ class Segmenter:
         """Return logits N×C×h×w of images N×3×H×W by name: `out`, and coarse ones in training."""
         raise NotImplementedError
 
+    def begin(self, class_names: Sequence[str], seed: int) -> None:
+        """Take new predictors for these classes, drawn from the seed."""
+        raise NotImplementedError
+
     def segment(self, images: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return logits C×H×W of images 3×H×W of any sizes."""
         import torch

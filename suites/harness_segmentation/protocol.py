@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from harness import Dataset, Job, OptionError, Result
+from harness import Dataset, Job, Result
 from harness.inference.splits import find_test_split, training_split
-from harness_dense.class_matching import read_aliases
 from harness_dense.contracts import SegmentsImages
 from harness_dense.segmentations import Segmentations
+from harness_segmentation.segmentation_options import SegmentationOptions
 from harness_segmentation.training_method import SegmenterTraining
 
 
-class Segmentation:
+class Segmentation(SegmentationOptions):
     """Segments a data set's images with a model, as it is or trained before by the method `segmenter-training`.
 
     Classes are measured at the stored image's size. Times are of single images and hold everything after decoding:
@@ -65,22 +65,6 @@ class Segmentation:
             "metrics": ["miou"],
         },
     }
-
-    def __init__(
-        self,
-        split: str | None = None,
-        background: Literal["counted", "left out"] = "counted",
-        batch: int = 8,
-        timed: int = 30,
-        pictures: int = 4,
-        aliases: list[str] | None = None,
-    ) -> None:
-        for name, value, least in (("batch", batch, 1), ("timed", timed, 0), ("pictures", pictures, 0)):
-            if value < least:
-                raise OptionError(f"segmentation: {name} must be at least {least}, not {value}")
-        self.split, self.background, self.batch = split, background, batch
-        self.timed, self.pictures, self.aliases = timed, pictures, list(aliases or ())
-        read_aliases(self.aliases, "segmentation")
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Return why this model can't be trained or evaluated on this data set, or None."""

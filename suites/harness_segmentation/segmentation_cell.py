@@ -36,7 +36,7 @@ from harness_segmentation.truths import UNKNOWN, read_classes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_segmentation.protocol import Segmentation
+    from harness_segmentation.segmentation_options import SegmentationOptions
 
 TRAINING = "segmenter-training"
 
@@ -45,7 +45,7 @@ TRAINING = "segmenter-training"
 class SegmentationCell:
     """A cell being run."""
 
-    options: Segmentation
+    options: SegmentationOptions
     job: Job
 
     def result(self) -> Result:

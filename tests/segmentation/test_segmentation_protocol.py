@@ -38,7 +38,7 @@ def test_wrong_pixels_are_counted_where_they_are(run: Run) -> None:
     record, store = run(models=[{"plugin": "colours", "blind_rows": 12}])
     split = PatchSet.content["test"]
     wrong = {
-        name: int((one.semantic[:12] % 255 > 0).sum())
+        name: int((np.asarray(one.semantic)[:12] % 255 > 0).sum())
         for name, one in zip(split.ids, split.targets, strict=True)
     }
     samples = store.samples(record.id)

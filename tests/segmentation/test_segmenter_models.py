@@ -171,8 +171,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_hf(folder: Path) -> None:
-    import transformers
-
+    transformers: Any = pytest.importorskip("transformers")
     model = HfSegmenter(str(folder))
     assert model.unavailable() is None
     model.load(CPU)

@@ -44,7 +44,8 @@ def test_a_killed_training_continues_to_the_same_record(
     real = TrainingProgress.add
 
     def counted(self: TrainingProgress, *given: Any) -> None:
-        if updates.append(1) or len(updates) == killed_at:
+        updates.append(1)
+        if len(updates) == killed_at:
             raise KeyboardInterrupt
         real(self, *given)
 
@@ -91,14 +92,18 @@ class NamedSplit(Patches):
         self.class_names = names
 
 
+PATCHES: Any = Patches(6)
+
+
 def make_samples(split: Any = None, **options: Any) -> TrainingSamples:
-    method = SegmenterTraining(**({"side": 0, "scales": [1.0, 1.0], "crop": 0} | options))
+    given: dict[str, Any] = {"side": 0, "scales": [1.0, 1.0], "crop": 0} | options
+    method = SegmenterTraining(**given)
     job: Any = SimpleNamespace(
         cell=SimpleNamespace(dataset=SimpleNamespace(label="d")),
         dataset=None,
         shared=lambda key, make, of: make(),
     )
-    return TrainingSamples(method, SimpleNamespace(prepare=decode_only), split or Patches(6), job)
+    return TrainingSamples(method, SimpleNamespace(prepare=decode_only), split or PATCHES, job)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def make_samples(split: Any = None, **options: Any) -> TrainingSamples:
     ids=["flip", "crop", "fill", "resize", "all"],
 )
 def test_classes_stay_with_their_pixels(options: dict[str, Any]) -> None:
-    samples, data = make_samples(**({"flip": 0.0} | options)), Patches(6)
+    samples, data = make_samples(**({"flip": 0.0} | options)), PATCHES
     torch.manual_seed(0)
     for n in range(6):
         image, target = samples(data[n])
@@ -127,7 +132,7 @@ def test_classes_stay_with_their_pixels(options: dict[str, Any]) -> None:
 
 
 def test_nothing_changes_without_options() -> None:
-    samples, data = make_samples(flip=0.0), Patches(6)
+    samples, data = make_samples(flip=0.0), PATCHES
     image, target = samples(data[2])
     assert torch.equal(image, decode_only(data[2].image))
     assert np.array_equal(target.numpy(), data.targets[2].semantic)
@@ -169,7 +174,7 @@ def test_gaps_weigh_most_where_objects_nearly_touch(gap: int, added: float) -> N
 
 
 def test_weights_of_samples_are_those_of_classes_and_gaps() -> None:
-    data = Patches(6)
+    data = PATCHES
     plain, both = (
         make_samples(flip=0.0, balance="median frequency"),
         make_samples(flip=0.0, balance="median frequency", gaps=5.0),

@@ -40,6 +40,7 @@ def test_the_gradient_of_pooling_is_unpooling() -> None:
     pooled, switches = F.max_pool2d(x, 2, return_indices=True)
     above = draw(1, 2, 3, 3, seed=2)
     pooled.backward(above)
+    assert x.grad is not None
     assert torch.equal(x.grad, unpool(above, switches, (6, 6)))
     tied = torch.ones(1, 1, 2, 2)
     assert F.max_pool2d(tied, 2, return_indices=True)[1].item() == 0
@@ -47,7 +48,7 @@ def test_the_gradient_of_pooling_is_unpooling() -> None:
 
 def test_odd_sizes_need_their_size() -> None:
     pooled, switches = F.max_pool2d(draw(1, 1, 5, 7), 2, return_indices=True)
-    assert F.max_unpool2d(pooled, switches, 2).shape[-2:] == (4, 6)
+    assert F.max_unpool2d(pooled, switches, [2, 2]).shape[-2:] == (4, 6)
     up = unpool(pooled, switches, (5, 7))
     assert torch.equal(up, F.max_unpool2d(pooled, switches, [2, 2], output_size=[5, 7]))
     assert sorted(up[up != 0].tolist()) == sorted(pooled.flatten().tolist())
@@ -88,6 +89,7 @@ def test_the_context_module_sees_67_pixels_without_holes() -> None:
         if isinstance(layer, nn.Conv2d):
             x = torch.ones(1, 1, 81, 81, dtype=torch.float64, requires_grad=True)
             nn.Sequential(*list(module)[: depth + 1])(x)[0, 0, 40, 40].backward()
+            assert x.grad is not None
             seen = x.grad[0, 0] != 0
             rows = torch.nonzero(seen.any(1)).ravel()
             sides.append(int(rows[-1] - rows[0]) + 1)
@@ -191,7 +193,7 @@ def test_fcn8_reads_three_maps_and_fcn32_one() -> None:
     widths = {
         name: len(SmallNetwork(name, [2, 3, 4, 5, 6, 7], [1] * 6, False, 3, "basic", False).decoder.scores)
         for name in ("fcn32", "fcn8")
-    }  # type: ignore[arg-type]
+    }
     assert widths == {"fcn32": 1, "fcn8": 3}
     network = SmallNetwork("fcn8", [2, 3, 4, 5, 6, 7], [1] * 6, False, 3, "basic", False)
     assert network(draw(1, 3, 64, 96))["out"].shape == (1, 3, 8, 12)  # FCN-8s: stride 8
