@@ -6,7 +6,7 @@ BASE_PYTHON ?= python3
 # let Python cache bytecode, which the setup compiles: without it, every start would compile every import
 export PYTHONDONTWRITEBYTECODE :=
 QUICK := robustness prompts peft gan fusion
-SUITES := $(QUICK) training training-layers mllm retrieval retrieval-choices attributes
+SUITES := $(QUICK) training training-layers mllm retrieval retrieval-choices attributes detection segmentation
 
 .PHONY: quickstart suites test lint types benchmark docs clean setup
 
