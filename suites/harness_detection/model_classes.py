@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +25,10 @@ class MatchedClasses:
 
 
 def read_aliases(aliases: Sequence[str]) -> dict[str, str]:
-    """Return the model's name by the data set's of pairs "theirs=model's". Raises OptionError for another form."""
+    """Return the model's name by the data set's of pairs "theirs=model's".
+
+    Raises OptionError for another form, and for a name that stands twice on one side.
+    """
     pairs = [text.split("=") for text in aliases]
     if wrong := [
         text for text, pair in zip(aliases, pairs) if len(pair) != 2 or not all(map(str.strip, pair))
@@ -32,7 +36,11 @@ def read_aliases(aliases: Sequence[str]) -> dict[str, str]:
         raise OptionError(
             f"detection: aliases must be of the form data set's name=model's name, not '{wrong[0]}'"
         )
-    return {normalise_class_name(theirs): normalise_class_name(own) for theirs, own in pairs}
+    sides = [[normalise_class_name(pair[side]) for pair in pairs] for side in (0, 1)]
+    for names, whose in zip(sides, ("data set's", "model's")):
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise OptionError(f"detection: aliases name the {whose} class '{twice[0]}' twice")
+    return dict(zip(*sides))
 
 
 def match_detector_classes(
@@ -40,19 +48,26 @@ def match_detector_classes(
 ) -> MatchedClasses:
     """Match classes by name, however written. Raises DataError, beginning with `where`, if none is common.
 
-    A class that the model lacks counts as not found; what the model finds of other classes is dropped. Both are
-    remarked.
+    An alias counts for models that know the other word, so that one trained on the data set's own names keeps them; a
+    name written alike comes before one written otherwise. A class that the model lacks counts as not found; what the
+    model finds of other classes is dropped. Both are remarked.
     """
     if not len(model):
         raise DataError(
             f"{where}: the model knows no classes yet: train it (methods = ['detector-training'])"
         )
-    known = read_aliases(aliases)
-    wanted: dict[str, int] = {}
-    for place, name in enumerate(data):
-        own = normalise_class_name(name)
-        wanted.setdefault(known.get(own, own), place)
-    places = np.array([wanted.get(normalise_class_name(name), -1) for name in model], np.int64)
+    others = read_aliases(aliases)
+    own = [normalise_class_name(name) for name in data]
+    exact, known = _group(model), _group([normalise_class_name(name) for name in model])
+    twice = {name for name, count in Counter(own).items() if count > 1}
+    places = np.full(len(model), -1, np.int64)
+    for place, (name, spelling) in enumerate(zip(data, own)):
+        other = others.get(spelling, spelling)
+        found = known.get(other, []) if other not in own else []
+        found = found or exact.get(name, [])
+        if not found and spelling not in twice:
+            found = known.get(spelling, [])
+        places[found] = place
     missing = [name for place, name in enumerate(data) if place not in places]
     if len(missing) == len(data):
         near = did_you_mean(data[0], list(model)) or f"; its classes are {_show(model)}"
@@ -60,6 +75,13 @@ def match_detector_classes(
             f"{where}: the model finds none of the {len(data)} classes, such as '{data[0]}'{near}"
         )
     remarks = []
+    if unused := [text for text, pair in zip(aliases, others) if pair not in own]:
+        near = did_you_mean(unused[0].split("=")[0].strip(), list(data))
+        remarks.append(f"no class of the data set is called as the alias '{unused[0]}' says{near}")
+    if unclear := [name for name, spelling in zip(data, own) if spelling in twice and name in missing]:
+        remarks.append(
+            f"{len(unclear)} classes that differ in nothing but spelling ({_show(unclear)}) are matched only by their exact names"
+        )
     if missing:
         remarks.append(
             f"the model does not know {len(missing)} of {len(data)} classes: not found ({_show(missing)})"
@@ -69,6 +91,14 @@ def match_detector_classes(
             f"what the model finds of {dropped} class{'es' * (dropped > 1)} that the data set does not have is left out"
         )
     return MatchedClasses(places, missing, remarks)
+
+
+def _group(names: Sequence[str]) -> dict[str, list[int]]:
+    """Return the places of each name."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        found.setdefault(name, []).append(place)
+    return found
 
 
 def _show(names: Sequence[str]) -> str:

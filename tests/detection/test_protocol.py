@@ -101,6 +101,33 @@ def test_places_of_classes() -> None:
         match_detector_classes(["cat"], ["dog"], ["a"])
 
 
+@pytest.mark.parametrize(
+    ("model", "data", "aliases", "places"),
+    [
+        (["aeroplane", "cat", "sofa"], ["aeroplane", "cat", "sofa"], ["sofa=couch"], [0, 1, 2]),
+        (["couch", "sofa"], ["cat", "sofa"], ["sofa=couch"], [1, -1]),
+        (["tv"], ["tv", "tvmonitor"], ["tvmonitor=tv"], [0]),
+        (["Cat", "cat"], ["Cat", "cat"], [], [0, 1]),
+        (["cat", "Cat"], ["Cat", "cat"], [], [1, 0]),
+        (["cat", "Cat"], ["CAT"], [], [0, 0]),
+        (["CAT", "dog"], ["Cat", "cat", "dog"], [], [-1, 2]),
+    ],
+)  # fmt: skip
+def test_own_names_come_before_other_spellings(
+    model: list[str], data: list[str], aliases: list[str], places: list[int]
+) -> None:
+    assert match_detector_classes(model, data, aliases).places.tolist() == places
+
+
+def test_what_is_unclear_in_names_is_told() -> None:
+    found = match_detector_classes(["CAT", "dog"], ["Cat", "cat", "dog"], ["dgo=hound"])
+    assert "alias 'dgo=hound' says; did you mean 'dog'?" in found.remarks[0]
+    assert "2 classes that differ in nothing but spelling ('Cat', 'cat')" in found.remarks[1]
+    for twice in (["a=b", "A=c"], ["a=b", "c=B"]):
+        with pytest.raises(OptionError, match=r"detection: aliases name the .* class '.' twice"):
+            match_detector_classes(["a"], ["b"], twice)
+
+
 def test_hits_take_free_objects_and_crowds_spare() -> None:
     truth = Boxes(
         np.array([[0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 30, 40], [40, 40, 50, 50.0]]),
