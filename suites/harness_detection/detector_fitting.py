@@ -12,7 +12,6 @@ import torch
 
 from harness import Boxes, DataError, Job, Sample, decode, derive_seed
 from harness.contract.declared import ask
-from harness.inference.splits import training_split
 from harness.learning.checkpoints import copy_into, trained_state
 from harness.learning.loop import train
 from harness.learning.pipeline import Batch, Pipeline
@@ -55,10 +54,10 @@ def fit_detector(job: Job, method: DetectorTraining) -> Fitted:
     label = clean.cell.dataset.label
     if clean is not job:
         job.remark(f"trained on '{label}', which is not corrupted")
-    name = training_split(clean.dataset.splits)
-    if name is None:
-        raise DataError(f"{label}: it has no split for training")
-    split = clean.splits(name)
+    found = method.find_split(clean.dataset.splits)
+    if found.name is None:
+        raise DataError(f"{label}: {found.refusal}")
+    split = clean.splits(found.name)
     names = ask(split, "class_names") or ask(clean.dataset, "class_names")
     if not names:
         raise DataError(f"{label}: its classes have no names, which a detector learns by")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness import OptionError
+from harness import Dataset, OptionError, did_you_mean
+from harness.contract.declared import ask
+from harness.inference.splits import TestSplit, find_named_split, training_split
 from harness_dense.contracts import LearnsToDetect
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ class DetectorTraining:
         weight_decay: decay of matrices and kernels, not of vectors.
         clip_norm: largest norm of the gradient; 0 for no limit.
         flip: probability that an image, with its objects, is mirrored.
+        split: the split to train on; by default that for training.
         checkpoint_every: updates between checkpoints, from which a killed run resumes.
     """
 
@@ -46,6 +50,7 @@ class DetectorTraining:
         weight_decay: float = 1e-4,
         clip_norm: float = 0.0,
         flip: float = 0.5,
+        split: str | None = None,
         checkpoint_every: int = 200,
     ) -> None:
         for name, value, least in (
@@ -61,12 +66,34 @@ class DetectorTraining:
         for name, share in (("flip", flip), ("warmup", warmup)):
             if not 0 <= share <= 1:
                 raise OptionError(f"detector-training: {name} must be from 0 to 1, not {share}")
-        if clip_norm < 0:
-            raise OptionError(f"detector-training: clip_norm must be at least 0, not {clip_norm}")
+        for name, number in (("clip_norm", clip_norm), ("weight_decay", weight_decay)):
+            if not number >= 0:
+                raise OptionError(f"detector-training: {name} must be at least 0, not {number}")
         self.steps, self.epochs, self.batch, self.rate = steps, epochs, batch, rate
         self.optimizer, self.schedule, self.warmup = optimizer, schedule, warmup
         self.weight_decay, self.clip_norm, self.flip = weight_decay, clip_norm, flip
-        self.checkpoint_every = checkpoint_every
+        self.split, self.checkpoint_every = split, checkpoint_every
+
+    def find_split(self, splits: Sequence[str]) -> TestSplit:
+        """Return the data set's split to train on, or why there is none."""
+        if self.split is None:
+            found = training_split(splits)
+            return TestSplit(found, None if found else "the data set has no split to train on")
+        found = find_named_split(splits, self.split)
+        refusal = f"the data set has no split '{self.split}' to train on{did_you_mean(self.split, splits)}"
+        return TestSplit(found, None if found else refusal)
+
+    def find_leak(self, dataset: Dataset, tested: str) -> str | None:
+        """Return why a model that is trained on the data set must not be tested on one of its splits, or None."""
+        trained = self.find_split(dataset.splits).name
+        shared = {frozenset(pair) for pair in ask(dataset, "overlapping") or ()}
+        if trained == tested:
+            return f"split '{tested}' is what models train on: choose another one to test on"
+        if frozenset((trained, tested)) in shared:
+            return (
+                f"split '{tested}' shares images with '{trained}', which models train on: choose another one"
+            )
+        return None
 
     def build_recipe(self, images: int, precision: str) -> Recipe:
         """Return what the core's loop needs, for that many training images."""
