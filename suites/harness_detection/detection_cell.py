@@ -96,7 +96,7 @@ class DetectionCell:
             cut += lost
         if cut:
             job.remark(
-                f"{model_label} on {label}: {cut} objects beyond the {options.max_detections} best of an image are left out"
+                f"{model_label} on {label}: {cut} objects beyond the {options.max_detections} best of an image and class left out"
             )
         groups = ask(split, "groups") or ()
         evidence = gather_detections(split.ids, names, seen.sizes, kept, list(split.targets), groups)
@@ -127,11 +127,13 @@ class DetectionCell:
 def _select(
     one: FoundArrays, places: NDArray[np.int64], threshold: float, most: int
 ) -> tuple[FoundArrays, int]:
-    """Return what counts of the objects found in an image, and how many were beyond the best ones."""
+    """Return what counts of the objects found in an image, and how many were beyond the best ones of their class."""
     labels = places[np.asarray(one.labels, np.int64)]
     scores = np.asarray(one.scores)
     rows = np.flatnonzero((labels >= 0) & (scores >= threshold))
-    kept = np.sort(rows[np.argsort(-scores[rows], kind="stable")][:most])
+    by_score = rows[np.argsort(-scores[rows], kind="stable")]
+    best = [by_score[labels[by_score] == label][:most] for label in np.unique(labels[rows])]
+    kept = np.sort(np.concatenate([rows[:0], *best]))
     masks = None if one.masks is None else [one.masks[row] for row in kept.tolist()]
     return FoundArrays(np.asarray(one.boxes)[kept], scores[kept], labels[kept], masks), len(rows) - len(kept)
 

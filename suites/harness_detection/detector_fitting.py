@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness import Boxes, DataError, Job, Sample, decode, derive_seed
+from harness import Boxes, DataError, Job, Sample, derive_seed
 from harness.contract.declared import ask
 from harness.learning.checkpoints import copy_into, trained_state
 from harness.learning.loop import train
 from harness.learning.pipeline import Batch, Pipeline
 from harness_data.corrupted import Corrupted
+from harness_detection.found_checks import prepare_whole, take_whole
 from harness_detection.mirroring import mirror_boxes
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def fit_detector(job: Job, method: DetectorTraining) -> Fitted:
         recipe = method.build_recipe(len(split), job.precision)
         source = Pipeline(
             split, _Preparing(model, method.flip), device=job.device, workers=job.workers, collate=list,
-            take=_take_whole, seed=seed,
+            take=take_whole, seed=seed,
         )  # fmt: skip
 
         def objective(batch: Batch, step: int) -> torch.Tensor:
@@ -102,10 +103,6 @@ def fit_detector(job: Job, method: DetectorTraining) -> Fitted:
     return Fitted(model, len(losses), losses, float(kept["seconds"]), len(split))
 
 
-def _take_whole(sample: Sample) -> Sample:
-    return sample
-
-
 class _Preparing:
     """Makes the image and the objects of a sample ready, mirrored at random."""
 
@@ -114,9 +111,9 @@ class _Preparing:
 
     def __call__(self, sample: Sample) -> tuple[torch.Tensor, Boxes]:
         """Return 3×H×W and its objects. Raises DataError for a sample without image or objects' boxes."""
-        if sample.image is None or not isinstance(sample.target, Boxes):
-            raise DataError(f"sample '{sample.id}' has no {'image' if sample.image is None else 'boxes'}")
-        image = self.model.prepare(decode(sample.image, sample.id))
+        if not isinstance(sample.target, Boxes):
+            raise DataError(f"sample '{sample.id}' has no boxes")
+        image = prepare_whole(self.model, sample)
         # drawn even if it is not used, so that `flip` changes no other draw
         if float(torch.rand(())) < self.flip:
             return image.flip(-1), mirror_boxes(sample.target, image.shape[-1])

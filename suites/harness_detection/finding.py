@@ -6,17 +6,19 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from harness import decode
+from harness import DataError
 from harness.inference.batches import autocast
 from harness.learning.draws import plan_in_order
 from harness.learning.pipeline import Pipeline
 from harness_dense.gathering import FoundArrays, to_arrays
 from harness_dense.mask_codes import join_counts, split_counts
+from harness_detection.found_checks import check_found, prepare_whole, take_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,11 +58,14 @@ def find_in_split(job: Job, model: Any, split: Split, batch: int, timed: int) ->
                 warm_up = 0 if latencies else WARM_UP
                 latencies += time_single_images(model, images[: timed - len(latencies)], warm_up)
             results, took = _time(model, images)
+        check_found(model, images, results)
         seconds += took
         found += [
             to_arrays(replace(one, boxes=one.boxes.float(), scores=one.scores.float())) for one in results
         ]
         job.advance(len(found), len(split))
+    if len({one.masks is None for one in found if len(np.asarray(one.scores))}) > 1:
+        raise DataError(f"`detect` of {type(model).__name__}: it gives masks of some images' objects only")
     return _pack(found, sizes, np.array(latencies), seconds)
 
 
@@ -102,11 +107,9 @@ def unpack_found(tree: Mapping[str, Any]) -> FoundInSplit:
 
 
 def _iterate_batches(job: Job, model: Any, split: Split, size: int) -> Iterator[list[torch.Tensor]]:
-    def prepare(image: Any) -> torch.Tensor:
-        prepared: torch.Tensor = model.prepare(decode(image))
-        return prepared
-
-    pipeline = Pipeline(split, prepare, device=job.device, workers=job.workers, collate=list)
+    pipeline = Pipeline(
+        split, partial(prepare_whole, model), device=job.device, workers=job.workers, collate=list, take=take_whole
+    )  # fmt: skip
     with closing(pipeline.batches(plan_in_order(len(split), size))) as batches:
         for batch in batches:
             yield batch.data

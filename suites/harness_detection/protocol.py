@@ -21,7 +21,7 @@ class Detection(DetectionOptions):
     Args:
         split: the split to evaluate; by default that for testing, else that for validation.
         score_threshold: objects with a lower score are left out, beside those that the model itself leaves out.
-        max_detections: objects that count per image, those with the highest scores.
+        max_detections: objects that count per image and class, those with the highest scores; `coco-ap` reads 100.
         batch: images that the model sees at once; it changes no number but the images per second.
         timed: how many images, the first ones, are also seen one by one for their times; 0 for none.
         shown_score: least score of the hits and false alarms in pictures and samples.

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +15,9 @@ from harness_dense.gathering import FoundArrays, gather_detections
 from harness_detection.hit_counts import FALSE_ALARM, HIDDEN, HIT, SPARED, count_hits
 from harness_detection.model_classes import match_detector_classes
 from harness_detection.protocol import Detection
-from tests.detection.conftest import Bright, Run
+from harness_detectors.grid_detector import GridDetector
+from harness_detectors.images_by_size import decode_only
+from tests.detection.conftest import Bright, RectangleSet, Run
 
 
 def test_all_is_found_and_kept(run: Run) -> None:
@@ -64,15 +70,57 @@ def test_false_alarms_are_counted_from_the_shown_score_on(run: Run) -> None:
     assert store.samples(record.id)["false_alarms"].sum() == 0
 
 
-def test_only_the_best_count(run: Run) -> None:
+def test_only_the_best_of_a_class_count(run: Run) -> None:
     record, store = run(
-        models=[{"plugin": "bright", "alarms": 2}], protocol={"max_detections": 3, "shown_score": 0}
+        models=[{"plugin": "bright", "alarms": 2}], protocol={"max_detections": 2, "shown_score": 0}
     )
-    there = record.notes["objects_there"]
-    assert record.notes["objects_found"] == sum(min(3, n + 2) for n in store.samples(record.id)["hits"])
-    assert any(
-        f"{there + 18 - record.notes['objects_found']} objects beyond the 3 best" in r for r in record.remarks
+    reds = sum((truth.labels == 0).any() for truth in RectangleSet.content["test"].targets)
+    assert 0 < reds < 9
+    assert record.notes["objects_found"] == record.notes["objects_there"] + 18 - reds
+    assert store.samples(record.id)["hits"].sum() == record.notes["objects_there"]
+    assert any(f"{reds} objects beyond the 2 best of an image and class" in r for r in record.remarks)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: replace(f, labels=f.labels + 1), "label 3 is none of its 3 classes, which count from 0"),
+        (lambda f: replace(f, labels=f.labels - 1), "label -1 is none of its 3 classes"),
+        (lambda f: replace(f, labels=f.labels.float()), "labels are of torch.float32, expected whole numbers"),
+        (lambda f: replace(f, scores=f.scores / 0 * 0), "scores are not all finite"),
+        (lambda f: replace(f, boxes=f.boxes[:, [2, 1, 0, 3]]), "a box ends before it begins"),
+        (lambda f: replace(f, boxes=f.boxes[:, :3]), "boxes are [123]×3, expected [123]×4"),
+        (lambda f: replace(f, masks=f.masks[:, 1:]), r"masks are [123]×39×48, expected [123]×40×48"),
+        (lambda f: replace(f, masks=f.masks if len(f) > 1 else None), "gives masks of some images' objects only"),
+    ],
+)  # fmt: skip
+def test_what_a_model_cannot_have_found_is_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch, spoil: Any, message: str
+) -> None:
+    found = Bright._find
+    monkeypatch.setattr(Bright, "_find", lambda self, image: spoil(found(self, image)))
+    record, _ = run()
+    assert record.status == "failed"
+    assert re.search(f"`detect` of Bright: .*{message}", str(record.reason))
+
+
+def test_results_of_another_number_than_images_are_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bright, "detect", lambda self, images: [self._find(images[0])])
+    record, _ = run()
+    assert "`detect` of Bright: it returns 1 results for 8 images" in str(record.reason)
+
+
+@pytest.mark.parametrize("methods", [[], [{"plugin": "detector-training", "steps": 1, "batch": 2}]])
+def test_a_model_that_resizes_in_prepare_is_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch, methods: list[Any]
+) -> None:
+    model = GridDetector if methods else Bright
+    monkeypatch.setattr(model, "prepare", lambda self, image: decode_only(image.resize((32, 32))))
+    record, _ = run(models=["grid-detector" if methods else "bright"], methods=methods)
+    message = (
+        f"`prepare` of {model.__name__} makes 3×32×32 of an image of 3×[0-9]+×48: boxes count in its own"
     )
+    assert re.search(message, str(record.reason))
 
 
 def test_classes_are_matched_by_name(run: Run) -> None:

@@ -1,0 +1,75 @@
+"""Checks what a model says of images: what is wrong there would count as objects that are not there, or hide some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness import DataError, Sample, decode
+
+if TYPE_CHECKING:
+    from harness_dense.contracts import Found
+
+
+def take_whole(sample: Sample) -> Sample:
+    """Return the sample, for `prepare_whole`."""
+    return sample
+
+
+def prepare_whole(model: Any, sample: Sample) -> torch.Tensor:
+    """Return a sample's image 3×H×W as the model prepares it.
+
+    Raises DataError if there is none, or the model changes its size: boxes count in the image's own pixels.
+    """
+    if sample.image is None:
+        raise DataError(f"sample '{sample.id}' has no image")
+    image = decode(sample.image, sample.id)
+    prepared: torch.Tensor = model.prepare(image)
+    if tuple(prepared.shape) != (3, image.height, image.width):
+        raise DataError(
+            f"sample '{sample.id}': `prepare` of {type(model).__name__} makes {_show(prepared.shape)} of an image of "
+            f"3×{image.height}×{image.width}: boxes count in its own pixels, so that resizing belongs into `detect`"
+        )
+    return prepared
+
+
+def check_found(model: Any, images: Sequence[torch.Tensor], results: Sequence[Found]) -> None:
+    """Check what a model found in images 3×H×W. Raises DataError, naming the model's class, for what can't be."""
+    where = f"`detect` of {type(model).__name__}"
+    if len(results) != len(images):
+        raise DataError(f"{where}: it returns {len(results)} results for {len(images)} images")
+    for image, found in zip(images, results):
+        if fault := _find_fault(image, found, len(model.class_names)):
+            raise DataError(f"{where}: {fault}")
+
+
+def _find_fault(image: torch.Tensor, found: Found, classes: int) -> str | None:
+    count, size = len(found.scores), tuple(image.shape[-2:])
+    shapes: dict[str, tuple[int, ...]] = {"scores": (count,), "labels": (count,), "boxes": (count, 4)}
+    if found.masks is not None:
+        shapes["masks"] = (count, *size)
+    for name, shape in shapes.items():
+        given = tuple(getattr(found, name).shape)
+        if given != shape and count:
+            return f"{name} are {_show(given)}, expected {_show(shape)} (its image has {_show(size)} pixels)"
+    labels = found.labels
+    if not count:
+        return None
+    if labels.dtype.is_floating_point or labels.dtype == torch.bool:
+        return f"labels are of {labels.dtype}, expected whole numbers"
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= classes:
+        wrong = lowest if lowest < 0 else highest
+        return f"label {wrong} is none of its {classes} classes, which count from 0, without a background"
+    for name in ("scores", "boxes"):
+        if not bool(torch.isfinite(getattr(found, name)).all()):
+            return f"{name} are not all finite numbers"
+    if bool((found.boxes[:, 2:] < found.boxes[:, :2]).any()):
+        return "a box ends before it begins: expected left, top, right, bottom"
+    return None
+
+
+def _show(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape)) or "a single number"
