@@ -235,3 +235,10 @@ def test_torchvision_weights_by_name() -> None:
         TorchvisionDetector("ssd300_vgg16", min_size=300)
     with pytest.raises(OptionError, match="class_names names the classes of a checkpoint"):
         TorchvisionDetector("ssd300_vgg16", class_names=["a"])
+
+
+def test_a_model_that_finds_and_does_not_learn_conforms(planted: None) -> None:
+    """As third parties write them: `detection` takes it, though not the method of its smallest grid."""
+    from harness.testing.grids import explain_grid_refusals
+
+    assert explain_grid_refusals("models", "bright") == []
