@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from harness import DataError, Sample, decode
-
-if TYPE_CHECKING:
-    from harness_dense.contracts import Found
+from harness_dense.contracts import Found
 
 
 def take_whole(sample: Sample) -> Sample:
@@ -41,6 +39,10 @@ def check_found(model: Any, images: Sequence[torch.Tensor], results: Sequence[Fo
     if len(results) != len(images):
         raise DataError(f"{where}: it returns {len(results)} results for {len(images)} images")
     for image, found in zip(images, results):
+        if not isinstance(found, Found):
+            raise DataError(
+                f"{where}: it returns a {type(found).__name__} for an image, expected harness_dense.contracts.Found"
+            )
         if fault := _find_fault(image, found, len(model.class_names)):
             raise DataError(f"{where}: {fault}")
 

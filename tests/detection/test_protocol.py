@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import harness
+import harness_detection
 from harness import Boxes, DataError, OptionError
+from harness.testing import ModelConformance
 from harness_dense.gathering import FoundArrays, gather_detections
 from harness_detection.hit_counts import FALSE_ALARM, HIDDEN, HIT, SPARED, count_hits
 from harness_detection.model_classes import match_detector_classes
@@ -84,6 +87,7 @@ def test_only_the_best_of_a_class_count(run: Run) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (vars, "it returns a dict for an image, expected harness_dense.contracts.Found"),
         (lambda f: replace(f, labels=f.labels + 1), "label 3 is none of its 3 classes, which count from 0"),
         (lambda f: replace(f, labels=f.labels - 1), "label -1 is none of its 3 classes"),
         (lambda f: replace(f, labels=f.labels.float()), "labels are of torch.float32, expected whole numbers"),
@@ -200,6 +204,30 @@ def test_hits_take_free_objects_and_crowds_spare() -> None:
 def test_wrong_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         Detection(**options)  # type: ignore[arg-type]
+
+
+class TestShownDetector(ModelConformance):
+    """The detector that the README shows conforms, and finds what is there."""
+
+    @pytest.fixture
+    def shown(self) -> type:
+        text = (Path(harness_detection.__file__).parent / "README.md").read_text(encoding="utf-8")
+        (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        found: dict[str, Any] = {"__name__": "shown_detector"}
+        exec(code, found)
+        spot: type = found["Spot"]
+        return spot
+
+    @pytest.fixture
+    def model(self, shown: type) -> Any:
+        return shown()
+
+    def test_it_finds_what_is_bright(self, shown: type, run: Run) -> None:
+        harness.register("models", "spot", shown)
+        record, _ = run(models=["spot"], protocol={"aliases": ["red=spot"]}, metrics=[])
+        assert record.status == "ok", record.reason
+        assert record.notes["objects_found"] == 9
+        assert record.notes["ap_by_class"]["red"]["AP50"] > 0
 
 
 def test_what_is_no_detector_is_refused(planted: None) -> None:
