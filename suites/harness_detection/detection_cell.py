@@ -15,6 +15,7 @@ from harness_dense.detections import Detections
 from harness_dense.gathering import FoundArrays, gather_detections
 from harness_detection.detector_fitting import Fitted, fit_detector
 from harness_detection.finding import FoundInSplit, find_in_split, unpack_found
+from harness_detection.found_checks import list_doubts
 from harness_detection.hit_counts import FALSE_ALARM, HIT, ImageHits, count_hits, sum_by_image
 from harness_detection.model_classes import match_detector_classes
 from harness_detection.pictures import draw_detections
@@ -100,6 +101,8 @@ class DetectionCell:
             )
         groups = ask(split, "groups") or ()
         evidence = gather_detections(split.ids, names, seen.sizes, kept, list(split.targets), groups)
+        for text in list_doubts(evidence):
+            job.remark(f"{model_label} on {label}: {text}")
         notes = {
             "score_threshold": options.score_threshold,
             "model_score_threshold": getattr(model, "score_threshold", None),

@@ -9,6 +9,10 @@ import torch
 
 from harness import DataError, Sample, decode
 from harness_dense.contracts import Found
+from harness_dense.detections import Detections
+
+ROUNDING = 1e-5
+"""By which products of probabilities may be over 1."""
 
 
 def take_whole(sample: Sample) -> Sample:
@@ -68,9 +72,30 @@ def _find_fault(image: torch.Tensor, found: Found, classes: int) -> str | None:
     for name in ("scores", "boxes"):
         if not bool(torch.isfinite(getattr(found, name)).all()):
             return f"{name} are not all finite numbers"
+    low, high = float(found.scores.min()), float(found.scores.max())
+    if low < 0 or high > 1 + ROUNDING:
+        return f"scores reach from {low:g} to {high:g}, expected probabilities in [0, 1]"
+    if found.masks is not None and found.masks.dtype != torch.bool:
+        return f"masks are of {found.masks.dtype}, expected torch.bool"
     if bool((found.boxes[:, 2:] < found.boxes[:, :2]).any()):
         return "a box ends before it begins: expected left, top, right, bottom"
     return None
+
+
+def list_doubts(evidence: Detections) -> list[str]:
+    """Return remarks on boxes that seem to count in other units than pixels of their image."""
+    boxes, sizes = evidence.boxes, evidence.sizes[evidence.images][:, ::-1]
+    if not len(boxes):
+        return []
+    if boxes.max() <= 1 and (sizes > 1).any():
+        return ["all found boxes lie within the first pixel, as if they were fractions of the image"]
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    outside = int(((centres < 0) | (centres > sizes)).any(axis=1).sum())
+    if not outside:
+        return []
+    return [
+        f"{outside} of {len(boxes)} found boxes have their centre outside the image, as if it had another size"
+    ]
 
 
 def _show(shape: Sequence[int]) -> str:

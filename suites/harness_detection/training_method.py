@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,8 +62,8 @@ class DetectorTraining:
             if value is not None and value < least:
                 raise OptionError(f"detector-training: {name} must be at least {least}, not {value}")
         for name, number in (("epochs", epochs), ("rate", rate)):
-            if not number > 0:
-                raise OptionError(f"detector-training: {name} must be above 0, not {number}")
+            if not 0 < number < math.inf:
+                raise OptionError(f"detector-training: {name} must be above 0 and finite, not {number}")
         for name, share in (("flip", flip), ("warmup", warmup)):
             if not 0 <= share <= 1:
                 raise OptionError(f"detector-training: {name} must be from 0 to 1, not {share}")

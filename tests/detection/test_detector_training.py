@@ -124,6 +124,9 @@ def test_the_recipe_is_that_of_torchvisions_reference() -> None:
         DetectorTraining(flip=2)
     with pytest.raises(OptionError, match="rate must be above 0"):
         DetectorTraining(rate=0)
+    for endless in ({"epochs": float("inf")}, {"rate": float("inf")}):
+        with pytest.raises(OptionError, match="must be above 0 and finite"):
+            DetectorTraining(**endless)
     with pytest.raises(OptionError, match="weight_decay must be at least 0"):
         DetectorTraining(weight_decay=-1)
 

@@ -92,6 +92,9 @@ def test_only_the_best_of_a_class_count(run: Run) -> None:
         (lambda f: replace(f, labels=f.labels - 1), "label -1 is none of its 3 classes"),
         (lambda f: replace(f, labels=f.labels.float()), "labels are of torch.float32, expected whole numbers"),
         (lambda f: replace(f, scores=f.scores / 0 * 0), "scores are not all finite"),
+        (lambda f: replace(f, scores=f.scores * 2), "scores reach from 1.8 to 1.8, expected probabilities"),
+        (lambda f: replace(f, scores=f.scores - 2), "scores reach from -1.1 to -1.1"),
+        (lambda f: replace(f, masks=f.masks.float()), "masks are of torch.float32, expected torch.bool"),
         (lambda f: replace(f, boxes=f.boxes[:, [2, 1, 0, 3]]), "a box ends before it begins"),
         (lambda f: replace(f, boxes=f.boxes[:, :3]), "boxes are [123]×3, expected [123]×4"),
         (lambda f: replace(f, masks=f.masks[:, 1:]), r"masks are [123]×39×48, expected [123]×40×48"),
@@ -106,6 +109,23 @@ def test_what_a_model_cannot_have_found_is_told(
     record, _ = run()
     assert record.status == "failed"
     assert re.search(f"`detect` of Bright: .*{message}", str(record.reason))
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [(1 / 48, "all found boxes lie within the first pixel"), (5, " found boxes have their centre outside the image")],
+)  # fmt: skip
+def test_boxes_in_other_units_are_remarked(
+    run: Run, monkeypatch: pytest.MonkeyPatch, factor: float, message: str
+) -> None:
+    found = Bright._find
+    monkeypatch.setattr(
+        Bright, "_find", lambda self, image: replace(f := found(self, image), boxes=f.boxes * factor)
+    )
+    record, _ = run()
+    assert any(message in remark for remark in record.remarks)
+    monkeypatch.undo()
+    assert not any("found boxes" in remark for remark in run("other", "other cache")[0].remarks)
 
 
 def test_results_of_another_number_than_images_are_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
