@@ -47,6 +47,19 @@ def test_capabilities(small: Any) -> None:
     assert "detects objects" in REGISTERED
 
 
+@pytest.mark.parametrize("kind", [GridDetector, SmallFasterRCNN, FastRCNN, RCNN])
+def test_how_many_are_found_is_told(kind: Any) -> None:
+    found = {}
+    for most in (3, 40):
+        model = kind(width=4, score_threshold=0.0, nms=1.0, max_found=most)
+        model.load(CPU)
+        model.begin(COLOURS, 3)
+        found[most] = len(model.detect(prepare(model, Rectangles(1), range(1)))[0])
+    assert found == {3: 3, 40: 40}
+    with pytest.raises(OptionError, match="max_found must be at least 1"):
+        kind(max_found=0)
+
+
 def test_an_image_has_the_same_objects_alone_and_among_others(small: Any) -> None:
     data = Rectangles(6)
     images = prepare(small, data, range(6))
