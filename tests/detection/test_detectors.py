@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +257,19 @@ def test_a_model_that_finds_and_does_not_learn_conforms(planted: None) -> None:
     from harness.testing.grids import explain_grid_refusals
 
     assert explain_grid_refusals("models", "bright") == []
+
+
+def test_what_models_can_is_known_before_a_protocol_is_imported() -> None:
+    """A third party's module imports no contract, as the README shows."""
+    code = """
+from harness.discovery.abilities import describe_abilities
+
+class Spot:
+    class_names = ("spot",)
+    def detect(self, images):
+        return []
+
+print(describe_abilities("models", Spot))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "detects objects" in done.stdout
