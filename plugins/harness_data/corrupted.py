@@ -23,9 +23,12 @@ FORWARDED = (
     "templates",
     "label_indices",
     "already_cropped",
+    "overlapping",
+    "left_out",
+    "per_sample",
     "remarks",
 )
-"""Optional attributes of a data set or a split that corrupting its images does not change."""
+"""Optional attributes of a data set or a split that corrupting its images does not change; so are those `per_sample`."""
 
 PLACED = ("boxes", "masks")
 """Kinds of target whose places in the image count."""
@@ -67,8 +70,9 @@ class CorruptedSplit:
         return replace(sample, image=self.settings.corrupt_sample(sample))
 
     def __getattr__(self, name: str) -> Any:
-        if name in FORWARDED:
-            return getattr(self.split, name)
+        split = self.__dict__.get("split")  # absent while it is copied
+        if split is not None and (name in FORWARDED or name in (ask(split, "per_sample") or ())):
+            return getattr(split, name)
         raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
 
 

@@ -74,10 +74,17 @@ class VocObjects:
 
     @property
     def class_names(self) -> list[str]:
-        """The names of the classes, in label order."""
+        """The names of the classes, in label order. Raises DataError for a list without any, or with one twice."""
         from harness_data.class_names import read_lines
 
-        return read_lines(self.classes) or list(CLASSES)
+        if (names := read_lines(self.classes)) is None:
+            return list(CLASSES)
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None or not names:
+            where = self.classes if isinstance(self.classes, Path) else "classes"
+            fault = "lists no classes" if twice is None else f"class '{twice}' is listed twice"
+            raise DataError(f"{where}: {fault}")
+        return names
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -91,7 +98,13 @@ class VocObjects:
 
     def unavailable(self) -> str | None:
         """Return why there is nothing to load at the path, or None."""
-        return explain_voc_folders(self.path, self.year, "Main")
+        if missing := explain_voc_folders(self.path, self.year, "Main"):
+            return missing
+        try:
+            self.class_names  # noqa: B018 (reads the list)
+        except DataError as error:
+            return str(error)
+        return None
 
     def fingerprint(self) -> str:
         """Return a digest of the lists, and of the annotations and images that they name."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 BOX_NUMBERS = 5
 PIXELS = 1.5
 """A number beyond it is no rounded fraction of a side."""
+CLASS_LIST = "classes.txt"
+"""What labelling tools write beside label files."""
 SPLITS = ("train", "val", "test")
 
 
@@ -69,6 +71,18 @@ class YoloConfiguration:
             else:
                 found |= dict.fromkeys(self._read_list(place))
         return list(found)
+
+    def list_leftover_labels(self, split: str) -> list[Path]:
+        """Return label files that belong to no image of a split's folders, sorted; `classes.txt` is none."""
+        folders = [self._find(entry, self.root, self.path.parent) for entry in self._places[split]]
+        found = {
+            file
+            for folder in folders
+            if folder is not None and folder.is_dir()
+            for file in self.label_file(folder / "any.png").parent.rglob("*.txt")
+            if file.name != CLASS_LIST
+        }
+        return sorted(found - set(map(self.label_file, self.list_images(split)))) if found else []
 
     def _read_list(self, file: Path) -> list[Path]:
         try:

@@ -132,6 +132,11 @@ class YoloObjects:
         if self.exif is None:
             _refuse_turned(images, faults)
         remarks = _note_labels(len(images), bare, repeated)
+        if leftover := told.list_leftover_labels(split):
+            have = "label file has" if len(leftover) == 1 else "label files have"
+            remarks.append(
+                f"{len(leftover)} {have} no image, beside {len(images)} images (first: {leftover[0]})"
+            )
         return ObjectSplit(
             images,
             told.class_names,

@@ -55,7 +55,7 @@ class CocoAP:
         self.areas = check_bounds("coco-ap", areas)
 
     def __call__(self, detections: Detections) -> dict[str, float]:
-        """Return the numbers by name. Raises DataError if there is no object, or masks are missing."""
+        """Return the numbers by name. Raises DataError if no object counts, or masks are missing."""
         self._check(detections)
         numbers = average_curves(measure_curves(with_bounds(detections, self.areas), self.iou))
         return {name: value for name, value in numbers.items() if self.sizes or "_" not in name}
@@ -73,8 +73,8 @@ class CocoAP:
 
     def _check(self, detections: Detections) -> None:
         check_masks(detections, self.iou, "coco-ap")
-        if not len(detections.true_labels):
-            raise DataError("coco-ap: the images have no object, so it is not defined")
+        if (detections.true_crowd | detections.true_ignored).all():
+            raise DataError("coco-ap: the images have no object that counts, so it is not defined")
 
 
 def average_curves(curves: PrecisionCurves) -> dict[str, float]:

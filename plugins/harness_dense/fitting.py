@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,12 +12,12 @@ import numpy as np
 
 from harness import DataError, Job, Sample, Split, derive_seed
 from harness.contract.declared import ask
-from harness.inference.splits import training_split
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from harness.inference.splits import TestSplit
     from harness.learning.pipeline import Batch
     from harness.learning.recipe import Recipe
 
@@ -31,6 +31,8 @@ class DenseTraining(Protocol):
     checkpoint_every: int
 
     def build_recipe(self, images: int, precision: str) -> Recipe: ...
+
+    def find_split(self, splits: Sequence[str]) -> TestSplit: ...
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def fit_model(
     label = clean.cell.dataset.label
     if clean is not job:
         job.remark(f"trained on '{label}', which is not corrupted")
-    name = training_split(clean.dataset.splits)
-    if name is None:
-        raise DataError(f"{label}: it has no split for training")
-    split = clean.splits(name)
+    found = method.find_split(clean.dataset.splits)
+    if found.name is None:
+        raise DataError(f"{label}: {found.refusal}")
+    split = clean.splits(found.name)
     names = ask(split, "class_names") or ask(clean.dataset, "class_names")
     if not names:
         raise DataError(f"{label}: its classes have no names, which a {what} learns by")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness_dense.prepared_images import prepare_whole, take_whole
 
 if TYPE_CHECKING:
     import torch
@@ -46,15 +49,12 @@ def iterate_prepared(
     job: Job, model: Any, split: Split, size: int, rows: Sequence[int] | None = None
 ) -> Iterator[list[torch.Tensor]]:
     """Yield the prepared images of a split in its order, or of some rows in theirs, `size` at a time, on the job's device."""
-    from harness import decode
     from harness.learning.draws import plan_in_order
     from harness.learning.pipeline import Pipeline
 
-    def prepare(image: Any) -> torch.Tensor:
-        prepared: torch.Tensor = model.prepare(decode(image))
-        return prepared
-
-    pipeline = Pipeline(split, prepare, device=job.device, workers=job.workers, collate=list)
+    pipeline = Pipeline(
+        split, partial(prepare_whole, model), device=job.device, workers=job.workers, collate=list, take=take_whole
+    )  # fmt: skip
     taken = np.arange(len(split)) if rows is None else np.asarray(rows, np.int64)
     plan = ((n, epoch, taken[places]) for n, epoch, places in plan_in_order(len(taken), size))
     with closing(pipeline.batches(plan)) as batches:

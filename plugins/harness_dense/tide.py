@@ -153,7 +153,7 @@ def _find_errors(detections: Detections, shape: Shape) -> Errors:
         chosen = kinds == PARTS.index(part)
         fixes[chosen] = at[chosen]
     usable = np.unique(fixes[fixes >= 0])
-    fixes[(fixes >= 0) & used[fixes]] = -1
+    fixes[fixes >= 0] = np.where(used[fixes[fixes >= 0]], -1, fixes[fixes >= 0])
     fixable = np.flatnonzero(fixes >= 0)
     by_score = fixable[np.argsort(-detections.scores[matches.rows[fixable]], kind="stable")]
     best = by_score[np.unique(fixes[by_score], return_index=True)[1]]

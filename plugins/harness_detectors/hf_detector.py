@@ -60,14 +60,13 @@ class HfDetector:
         self._device = device
         self._processor: Any = self._source.load_helper("AutoImageProcessor")
         network: Any = self._source.load_network("AutoModelForObjectDetection", "float32")
-        names = [str(network.config.id2label[n]) for n in sorted(network.config.id2label)]
-        self._take_names(names)
-        self._module: Any = network.to(device).eval()
-
-    def _take_names(self, names: Sequence[str]) -> None:
+        labels: Mapping[int, str] = network.config.id2label
+        # output n is label n: those that have no name are not used
+        names = [str(labels.get(n, UNUSED)) for n in range(network.config.num_labels)]
         self.class_names = [name for name in names if name != UNUSED]
         places = iter(range(len(names)))
         self._outputs = [-1 if name == UNUSED else next(places) for name in names]
+        self._module: Any = network.to(device).eval()
 
     @property
     def module(self) -> nn.Module:
@@ -109,7 +108,7 @@ class HfDetector:
 
         module = build_seeded(lambda: self._build(class_names), self._where, seed)
         copy_shared(self._module, module, lambda count: self._build([f"{n}" for n in range(count)]))
-        self._take_names(class_names)
+        self.class_names, self._outputs = list(class_names), list(range(len(class_names)))
         self._module = module.to(self._device).eval()
 
     def _build(self, class_names: Sequence[str]) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness import OptionError
 from harness_detectors.region_proposals import explain_missing_search, propose
-from harness_detectors.small_model import PREDICTED, SmallDetector
+from harness_detectors.small_model import SmallDetector
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +22,7 @@ class ProposalDetector(SmallDetector):
     proposals: Kind
     sides: list[int]
     most: int
+    max_found: int
 
     def _check_proposals(self, where: str, proposals: Kind, sides: list[int] | None, most: int) -> None:
         self.proposals, self.sides, self.most = proposals, [8, 14, 24] if sides is None else sides, most
@@ -39,7 +40,7 @@ class ProposalDetector(SmallDetector):
         return {
             "score_thresh": self.score_threshold,
             "nms_thresh": self.nms,
-            "detections_per_img": PREDICTED,
+            "detections_per_img": self.max_found,
         }
 
     def propose(self, image: torch.Tensor) -> torch.Tensor:
@@ -62,6 +63,7 @@ class FastRCNN(ProposalDetector):
         stride: pixels per cell of the map, 4 or 8.
         score_threshold: least score of what it finds.
         nms: intersection over union above which the lower of two boxes is dropped.
+        max_found: objects that it finds in an image at most, those with the highest scores.
         class_names: the classes of a checkpoint, in order.
         checkpoint: a safetensors or torch file with weights.
     """
@@ -76,15 +78,16 @@ class FastRCNN(ProposalDetector):
         stride: int = 4,
         score_threshold: float = 0.05,
         nms: float = 0.5,
+        max_found: int = 20,
         class_names: list[str] | None = None,
         checkpoint: Path | None = None,
     ) -> None:
         if stride not in (4, 8):
             raise OptionError(f"fast-rcnn: stride must be 4 or 8, not {stride}")
-        positive = {"most": most, "width": width}
+        positive = {"most": most, "width": width, "max_found": max_found}
         super().__init__("fast-rcnn", class_names, checkpoint, positive, score_threshold, nms)
         self._check_proposals("fast-rcnn", proposals, sides, most)
-        self.roi, self.width, self.stride = roi, width, stride
+        self.roi, self.width, self.stride, self.max_found = roi, width, stride, max_found
 
     def build(self, outputs: int) -> nn.Module:
         """Return the network."""
@@ -108,6 +111,7 @@ class RCNN(ProposalDetector):
         width: channels of the first layer.
         score_threshold: least score of what it finds.
         nms: intersection over union above which the lower of two boxes is dropped.
+        max_found: objects that it finds in an image at most, those with the highest scores.
         class_names: the classes of a checkpoint, in order.
         checkpoint: a safetensors or torch file with weights.
     """
@@ -122,6 +126,7 @@ class RCNN(ProposalDetector):
         width: int = 24,
         score_threshold: float = 0.05,
         nms: float = 0.5,
+        max_found: int = 20,
         class_names: list[str] | None = None,
         checkpoint: Path | None = None,
     ) -> None:
@@ -129,10 +134,10 @@ class RCNN(ProposalDetector):
             raise OptionError(
                 f"rcnn: side must be at least 8 and above twice the context, not {side} and {context}"
             )
-        positive = {"most": most, "width": width}
+        positive = {"most": most, "width": width, "max_found": max_found}
         super().__init__("rcnn", class_names, checkpoint, positive, score_threshold, nms)
         self._check_proposals("rcnn", proposals, sides, most)
-        self.side, self.context, self.width = side, context, width
+        self.side, self.context, self.width, self.max_found = side, context, width, max_found
 
     def build(self, outputs: int) -> nn.Module:
         """Return the network."""

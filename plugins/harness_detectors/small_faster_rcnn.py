@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness import OptionError
-from harness_detectors.small_model import PREDICTED, SmallDetector
+from harness_detectors.small_model import SmallDetector
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +29,7 @@ class SmallFasterRCNN(SmallDetector):
         proposals: regions that the second stage looks at.
         score_threshold: least score of what it finds.
         nms: intersection over union above which the lower of two boxes is dropped.
+        max_found: objects that it finds in an image at most, those with the highest scores.
         class_names: the classes of a checkpoint, in order.
         checkpoint: a safetensors or torch file with weights.
     """
@@ -44,6 +45,7 @@ class SmallFasterRCNN(SmallDetector):
         proposals: int = 50,
         score_threshold: float = 0.05,
         nms: float = 0.5,
+        max_found: int = 20,
         class_names: list[str] | None = None,
         checkpoint: Path | None = None,
     ) -> None:
@@ -53,10 +55,10 @@ class SmallFasterRCNN(SmallDetector):
             raise OptionError(f"{where}: stride must be 4 or 8, not {stride}")
         if not self.anchors or min(self.anchors) < 1:
             raise OptionError(f"{where}: anchors must be sides in pixels, at least one, not {self.anchors}")
-        positive = {"width": width, "side": side, "proposals": proposals}
+        positive = {"width": width, "side": side, "proposals": proposals, "max_found": max_found}
         super().__init__(where, class_names, checkpoint, positive, score_threshold, nms)
         self.roi, self.masks, self.width, self.stride = roi, masks, width, stride
-        self.side, self.proposals = side, proposals
+        self.side, self.proposals, self.max_found = side, proposals, max_found
 
     def build(self, outputs: int) -> nn.Module:
         """Return torchvision's network around the small backbone."""
@@ -94,7 +96,7 @@ class SmallFasterRCNN(SmallDetector):
             box_predictor=FastRCNNPredictor(hidden, outputs),
             box_score_thresh=self.score_threshold,
             box_nms_thresh=self.nms,
-            box_detections_per_img=PREDICTED,
+            box_detections_per_img=self.max_found,
             box_batch_size_per_image=16,
             **more,
         )

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-PREDICTED = 20
-"""The most objects that they find in an image; drawn canvases hold four."""
-
-
 class SmallDetector(CalledLikeTorchvision):
     """A detector without pretrained weights: random ones until it is trained, or those of a checkpoint."""
 

@@ -19,6 +19,7 @@ from harness_dense.speed import describe_speed
 from harness_detection.class_confusion import count_class_pairs
 from harness_detection.detector_fitting import fit_detector
 from harness_detection.finding import FoundInSplit, find_in_split, unpack_found
+from harness_detection.found_checks import list_doubts
 from harness_detection.hit_counts import FALSE_ALARM, HIT, ImageHits, count_hits, sum_by_image
 from harness_detection.kept_curves import measure_precision_curves
 from harness_detection.pictures import choose_detections, draw_detections
@@ -102,10 +103,12 @@ class DetectionCell:
             cut += lost
         if cut:
             job.remark(
-                f"{model_label} on {label}: {cut} objects beyond the {options.max_detections} best of an image are left out"
+                f"{model_label} on {label}: {cut} objects beyond the {options.max_detections} best of an image and class left out"
             )
         groups = ask(split, "groups") or ()
         evidence = gather_detections(split.ids, names, seen.sizes, kept, list(split.targets), groups)
+        for text in list_doubts(evidence):
+            job.remark(f"{model_label} on {label}: {text}")
         notes = {
             "score_threshold": options.score_threshold,
             "model_score_threshold": getattr(model, "score_threshold", None),
@@ -133,11 +136,13 @@ class DetectionCell:
 def _select(
     one: FoundArrays, places: NDArray[np.int64], threshold: float, most: int
 ) -> tuple[FoundArrays, int]:
-    """Return what counts of the objects found in an image, and how many were beyond the best ones."""
+    """Return what counts of the objects found in an image, and how many were beyond the best ones of their class."""
     labels = places[np.asarray(one.labels, np.int64)]
     scores = np.asarray(one.scores)
     rows = np.flatnonzero((labels >= 0) & (scores >= threshold))
-    kept = np.sort(rows[np.argsort(-scores[rows], kind="stable")][:most])
+    by_score = rows[np.argsort(-scores[rows], kind="stable")]
+    best = [by_score[labels[by_score] == label][:most] for label in np.unique(labels[rows])]
+    kept = np.sort(np.concatenate([rows[:0], *best]))
     masks = None if one.masks is None else [one.masks[row] for row in kept.tolist()]
     return FoundArrays(np.asarray(one.boxes)[kept], scores[kept], labels[kept], masks), len(rows) - len(kept)
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness import Boxes, DataError, Job, Sample, decode
+from harness import Boxes, DataError, Job, Sample
 from harness_dense.fitting import Fitted, fit_model
+from harness_dense.prepared_images import prepare_whole
 from harness_detection.mirroring import mirror_boxes
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ class _Preparing:
 
     def __call__(self, sample: Sample) -> tuple[torch.Tensor, Boxes]:
         """Return 3×H×W and its objects. Raises DataError for a sample without image or objects' boxes."""
-        if sample.image is None or not isinstance(sample.target, Boxes):
-            raise DataError(f"sample '{sample.id}' has no {'image' if sample.image is None else 'boxes'}")
-        image = self.model.prepare(decode(sample.image, sample.id))
+        if not isinstance(sample.target, Boxes):
+            raise DataError(f"sample '{sample.id}' has no boxes")
+        image = prepare_whole(self.model, sample)
         # drawn even if it is not used, so that `flip` changes no other draw
         if float(torch.rand(())) < self.flip:
             return image.flip(-1), mirror_boxes(sample.target, image.shape[-1])

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import DataError
 from harness.inference.batches import autocast
 from harness_dense.gathering import FoundArrays, to_arrays
 from harness_dense.mask_codes import join_counts, split_counts
 from harness_dense.speed import WARM_UP, iterate_prepared, time_run, time_single_images
+from harness_detection.found_checks import check_found
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,11 +48,14 @@ def find_in_split(job: Job, model: Any, split: Split, batch: int, timed: int) ->
                 warm_up = 0 if latencies else WARM_UP
                 latencies += time_single_images(model.detect, images[: timed - len(latencies)], warm_up)
             results, took = time_run(model.detect, images)
+        check_found(model, images, results)
         seconds += took
         found += [
             to_arrays(replace(one, boxes=one.boxes.float(), scores=one.scores.float())) for one in results
         ]
         job.advance(len(found), len(split))
+    if len({one.masks is None for one in found if len(np.asarray(one.scores))}) > 1:
+        raise DataError(f"`detect` of {type(model).__name__}: it gives masks of some images' objects only")
     return _pack(found, sizes, np.array(latencies), seconds)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from harness import Dataset, Job, Result
-from harness.inference.splits import find_test_split, training_split
+from harness.inference.splits import find_test_split
 from harness_dense.contracts import DetectsObjects
 from harness_dense.detections import Detections
 from harness_detection.detection_options import DetectionOptions
@@ -21,7 +21,7 @@ class Detection(DetectionOptions):
     Args:
         split: the split to evaluate; by default that for testing, else that for validation.
         score_threshold: objects with a lower score are left out, beside those that the model itself leaves out.
-        max_detections: objects that count per image, those with the highest scores.
+        max_detections: objects that count per image and class, those with the highest scores; `coco-ap` reads 100.
         batch: images that the model sees at once; it changes no number but the images per second.
         timed: how many images, the first ones, are also seen one by one for their times; 0 for none.
         shown_score: least score of the hits and false alarms in pictures, samples and confusions of classes.
@@ -68,12 +68,7 @@ class Detection(DetectionOptions):
             if getattr(model, "needs_training", False):
                 return "the model has learned nothing: train it (methods = ['detector-training'])"
             return None
-        training = training_split(dataset.splits)
-        if training is None:
-            return "the data set has no split to train on"
-        if training == found.name:
-            return f"split '{training}' is what models train on: choose another one to test on"
-        return None
+        return method.find_split(dataset.splits).refusal or method.find_leak(dataset, str(found.name))
 
     def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
         """Return the assumption about the split to test on."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import OptionError
 from harness_dense.contracts import LearnsToDetect
+from harness_dense.training_splits import TrainsOnSplit
 
 if TYPE_CHECKING:
     from harness.learning.recipe import Recipe
 
 
-class DetectorTraining:
+class DetectorTraining(TrainsOnSplit):
     """Trains a detector on the training split, with new predictors for its classes.
 
     Crowds, and objects that count neither way, are not learned. Of a corrupted data set, the clean one is learned.
@@ -28,6 +30,7 @@ class DetectorTraining:
         weight_decay: decay of matrices and kernels, not of vectors.
         clip_norm: largest norm of the gradient; 0 for no limit.
         flip: probability that an image, with its objects, is mirrored.
+        split: the split to train on; by default that for training.
         checkpoint_every: updates between checkpoints, from which a killed run resumes.
     """
 
@@ -46,6 +49,7 @@ class DetectorTraining:
         weight_decay: float = 1e-4,
         clip_norm: float = 0.0,
         flip: float = 0.5,
+        split: str | None = None,
         checkpoint_every: int = 200,
     ) -> None:
         for name, value, least in (
@@ -56,17 +60,18 @@ class DetectorTraining:
             if value is not None and value < least:
                 raise OptionError(f"detector-training: {name} must be at least {least}, not {value}")
         for name, number in (("epochs", epochs), ("rate", rate)):
-            if not number > 0:
-                raise OptionError(f"detector-training: {name} must be above 0, not {number}")
+            if not 0 < number < math.inf:
+                raise OptionError(f"detector-training: {name} must be above 0 and finite, not {number}")
         for name, share in (("flip", flip), ("warmup", warmup)):
             if not 0 <= share <= 1:
                 raise OptionError(f"detector-training: {name} must be from 0 to 1, not {share}")
-        if clip_norm < 0:
-            raise OptionError(f"detector-training: clip_norm must be at least 0, not {clip_norm}")
+        for name, number in (("clip_norm", clip_norm), ("weight_decay", weight_decay)):
+            if not number >= 0:
+                raise OptionError(f"detector-training: {name} must be at least 0, not {number}")
         self.steps, self.epochs, self.batch, self.rate = steps, epochs, batch, rate
         self.optimizer, self.schedule, self.warmup = optimizer, schedule, warmup
         self.weight_decay, self.clip_norm, self.flip = weight_decay, clip_norm, flip
-        self.checkpoint_every = checkpoint_every
+        self.split, self.checkpoint_every = split, checkpoint_every
 
     def build_recipe(self, images: int, precision: str) -> Recipe:
         """Return what the core's loop needs, for that many training images."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from harness import Dataset, Job, Result
-from harness.inference.splits import find_test_split, training_split
+from harness.inference.splits import find_test_split
 from harness_dense.contracts import SegmentsImages
 from harness_dense.segmentations import Segmentations
 from harness_segmentation.segmentation_options import SegmentationOptions
@@ -77,12 +77,7 @@ class Segmentation(SegmentationOptions):
             if getattr(model, "needs_training", False):
                 return "the model has learned nothing: train it (methods = ['segmenter-training'])"
             return None
-        training = training_split(dataset.splits)
-        if training is None:
-            return "the data set has no split to train on"
-        if training == found.name:
-            return f"split '{training}' is what models train on: choose another one to test on"
-        return None
+        return method.find_split(dataset.splits).refusal or method.find_leak(dataset, str(found.name))
 
     def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
         """Return the assumption about the split to test on."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import OptionError
 from harness_dense.contracts import LearnsToSegment
+from harness_dense.training_splits import TrainsOnSplit
 
 if TYPE_CHECKING:
     from harness.learning.recipe import Recipe
 
 
-class SegmenterTraining:
+class SegmenterTraining(TrainsOnSplit):
     """Trains a segmenter on the training split, with new predictors for its classes.
 
     The defaults are those of torchvision's reference: SGD at 0.01 with poly 0.9 over 30 epochs, shorter sides from
@@ -34,6 +36,7 @@ class SegmenterTraining:
         balance: weights of classes: `none`, or `median frequency` as SegNet's.
         gaps: weight of background pixels where two objects touch, as U-Net's (10 there); 0 for none.
         gap_width: how fast it falls with the sum of the distances to the two nearest objects, in pixels.
+        split: the split to train on; by default that for training.
         checkpoint_every: updates between checkpoints, from which a killed run resumes.
     """
 
@@ -58,6 +61,7 @@ class SegmenterTraining:
         balance: Literal["none", "median frequency"] = "none",
         gaps: float = 0.0,
         gap_width: float = 5.0,
+        split: str | None = None,
         checkpoint_every: int = 200,
     ) -> None:
         counts = {"steps": steps, "batch": batch, "checkpoint_every": checkpoint_every}
@@ -65,9 +69,16 @@ class SegmenterTraining:
             if value is not None and value < 1:
                 raise OptionError(f"segmenter-training: {name} must be at least 1, not {value}")
         for name, number in (("epochs", epochs), ("rate", rate), ("gap_width", gap_width)):
-            if not number > 0:
-                raise OptionError(f"segmenter-training: {name} must be above 0, not {number}")
-        for name, number in (("clip_norm", clip_norm), ("side", side), ("crop", crop), ("gaps", gaps)):
+            if not 0 < number < math.inf:
+                raise OptionError(f"segmenter-training: {name} must be above 0 and finite, not {number}")
+        numbers = {
+            "clip_norm": clip_norm,
+            "weight_decay": weight_decay,
+            "side": side,
+            "crop": crop,
+            "gaps": gaps,
+        }
+        for name, number in numbers.items():
             if not number >= 0:
                 raise OptionError(f"segmenter-training: {name} must be at least 0, not {number}")
         for name, share in (("flip", flip), ("warmup", warmup)):
@@ -83,7 +94,7 @@ class SegmenterTraining:
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
         self.side, self.crop, self.flip = side, crop, flip
         self.balance, self.gaps, self.gap_width = balance, gaps, gap_width
-        self.checkpoint_every = checkpoint_every
+        self.split, self.checkpoint_every = split, checkpoint_every
 
     def build_recipe(self, images: int, precision: str) -> Recipe:
         """Return what the core's loop needs, for that many training images."""

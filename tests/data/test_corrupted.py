@@ -15,7 +15,7 @@ import pytest
 from harness.contract.data import Dataset, EncodedImage, Sample, Split
 from harness.contract.seeds import derive_seed
 from harness.errors import DataError, OptionError
-from harness_data.corrupted import Corrupted, imagenet_c_crop
+from harness_data.corrupted import Corrupted, CorruptedSplit, imagenet_c_crop
 from harness_data.corruptions import corrupt
 
 
@@ -219,3 +219,12 @@ def test_constructing_it_loads_no_heavy_library(tmp_path: Path) -> None:
     command, environment = [sys.executable, "-c", code], {"PYTHONPATH": path}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_samples_belong_to_stays_with_corrupted_images() -> None:
+    split = Inner().load("test")
+    split.per_sample, split.groups, split.left_out = ("groups",), ["film"] * 4, ["damaged"]  # type: ignore[attr-defined]
+    seen = CorruptedSplit(split, Corrupted(Inner(), "fog"))
+    assert (seen.per_sample, seen.groups, seen.left_out) == (("groups",), ["film"] * 4, ["damaged"])
+    with pytest.raises(AttributeError, match="has no attribute 'titles'"):
+        _ = seen.titles

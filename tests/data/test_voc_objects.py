@@ -163,6 +163,17 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         VocObjects(tmp_path).load("val")
 
 
+def test_a_list_of_classes_that_makes_no_sense(tmp_path: Path) -> None:
+    base = devkit(tmp_path, {"a": annotation(OBJECTS)})
+    (tmp_path / "none.txt").write_text("\n")
+    for classes, message in (
+        (["cat", "dog", "cat"], "classes: class 'cat' is listed twice"),
+        (tmp_path / "none.txt", f"{tmp_path / 'none.txt'}: lists no classes"),
+        (tmp_path / "gone.txt", f"{tmp_path / 'gone.txt'}: can't be read (No such file or directory)"),
+    ):
+        assert VocObjects(base, classes=classes).unavailable() == message  # type: ignore[arg-type]
+
+
 def test_one_pixel_over_the_edge_is_cut_and_said(tmp_path: Path) -> None:
     split = VocObjects(devkit(tmp_path, {"a": annotation([("dog", 0, (0, 1, 21, 5))])})).load("val")
     assert split.targets[0].boxes.tolist() == [[0, 0, 20, 5]]

@@ -64,6 +64,18 @@ def test_repeated_lines_count_once(tmp_path: Path) -> None:
     assert split.remarks == ["1 line that repeats another is left out"]
 
 
+def test_labels_without_an_image_are_told(tmp_path: Path) -> None:
+    base = data(tmp_path, {"a": "1 0.5 0.5 0.25 0.5", "b": "0 .5 .5 .1 .1"})
+    (base / "labels" / "val" / "classes.txt").write_text("cat\ndog")
+    assert YoloObjects(base).load("val").remarks == []
+    (base / "images" / "val" / "a.png").unlink()
+    split = YoloObjects(base).load("val")
+    assert list(split.ids) == ["images/val/b.png"]
+    assert split.remarks == [
+        f"1 label file has no image, beside 1 images (first: {base / 'labels' / 'val' / 'a.txt'})"
+    ]
+
+
 def test_lists_of_images_and_exported_layouts(tmp_path: Path) -> None:
     base = data(
         tmp_path, {"a": "0 .5 .5 .5 .5", "b": "1 .5 .5 .5 .5"}, "val: val.txt\nnames: [cat, dog]\nnc: 2"

@@ -12,10 +12,14 @@ import pytest
 import torch
 
 from harness import Boxes, DataError
+from harness_dense.coco_ap import CocoAP
 from harness_dense.contracts import Found
+from harness_dense.detection_calibration import DetectionCalibration
 from harness_dense.detections import Detections, order_ids
 from harness_dense.gathering import FoundArrays, gather_detections, to_arrays
 from harness_dense.mask_codes import encode_masks, fill_boxes, measure_areas, write_codes
+from harness_dense.tide import TideErrors
+from harness_dense.voc_ap import VocAP
 
 Make = Callable[..., Detections]
 
@@ -134,3 +138,27 @@ def test_codes_are_pycocotools() -> None:
     codes = write_codes(encode_masks(masks), (13, 17))
     assert measure_areas(codes).tolist() == masks.sum(axis=(1, 2)).tolist()
     np.testing.assert_array_equal(mask.decode(codes).transpose(2, 0, 1), masks)
+
+
+@pytest.mark.parametrize(
+    "metric", [CocoAP(), CocoAP("masks"), VocAP(), TideErrors(), TideErrors("masks"), DetectionCalibration()]
+)
+@pytest.mark.parametrize("true", [0, 1])
+@pytest.mark.parametrize("crowd", [False, True])
+@pytest.mark.parametrize("found", [0, 2])
+def test_numbers_of_nearly_nothing(metric: Any, true: int, crowd: bool, found: int) -> None:
+    """Without objects that count, or found ones, metrics have a number or one line."""
+    box, code = np.array([[1.0, 1, 5, 5]]), encode_masks(fill_boxes(np.array([[1.0, 1, 5, 5]]), 8))
+    truth = Boxes(
+        np.repeat(box, true, axis=0), np.zeros(true, int), crowd=np.full(true, crowd),
+        masks=[{"size": [8, 8], "counts": code[0]}] * true,
+    )  # fmt: skip
+    arrays = FoundArrays(np.repeat(box, found, axis=0), [0.9] * found, [0] * found, code * found)
+    evidence = gather_detections(["a"], ["x", "y"], [(8, 8)], [arrays], [truth])
+    calibrates = isinstance(metric, DetectionCalibration)
+    if (found and not (true and crowd)) if calibrates else (true and not crowd):
+        value = metric(evidence)
+        assert np.isfinite(list(value.values()) if isinstance(value, dict) else value).all()
+    else:
+        with pytest.raises(DataError, match="not defined"):
+            metric(evidence)

@@ -15,7 +15,7 @@ from harness.records.store import Store
 from harness_dense.mask_codes import encode_masks, write_codes
 from harness_detection.mirroring import mirror_boxes
 from harness_detection.training_method import DetectorTraining
-from tests.detection.conftest import Run
+from tests.detection.conftest import Rectangles, RectangleSet, Run
 
 GRID = {"plugin": "grid-detector", "width": 8}
 TRAINING = {
@@ -124,3 +124,51 @@ def test_the_recipe_is_that_of_torchvisions_reference() -> None:
         DetectorTraining(flip=2)
     with pytest.raises(OptionError, match="rate must be above 0"):
         DetectorTraining(rate=0)
+    for endless in ({"epochs": float("inf")}, {"rate": float("inf")}):
+        with pytest.raises(OptionError, match="must be above 0 and finite"):
+            DetectorTraining(**endless)
+    with pytest.raises(OptionError, match="weight_decay must be at least 0"):
+        DetectorTraining(weight_decay=-1)
+
+
+class Folds(RectangleSet):
+    """As PASCAL VOC: `trainval` holds the images of `train` and of `val`."""
+
+    splits = ("train", "val", "trainval", "test")
+    overlapping = (("train", "trainval"), ("val", "trainval"))
+
+    def load(self, split: str) -> Rectangles:
+        return Rectangles({"train": 8, "val": 5, "trainval": 13, "test": 9}[split])
+
+
+def test_the_split_to_train_on_is_chosen(planted: None, tmp_path: Path) -> None:
+    harness.register("datasets", "folds", Folds)
+    corrupted = {"plugin": "corrupted", "dataset": "folds", "corruption": "fog"}
+    suite = {
+        "name": "s",
+        "protocol": {"plugin": "detection", "timed": 0, "pictures": 0},
+        "models": [GRID],
+        "datasets": ["folds", corrupted],
+        "methods": [TRAINING | {"steps": 1, "split": "trainval", "label": "all"}, TRAINING | {"steps": 1}],
+        "metrics": [],
+    }
+    done = harness.run(suite, store=tmp_path / "s", cache=tmp_path / "c")
+    assert sorted(record.notes["training_images"] for record in done.records) == [8, 8, 13, 13]
+    reasons = [
+        str(cell.reason)
+        for split in ("val", "train", "trainval")
+        for cell in harness.plan(suite | {"protocol": {"plugin": "detection", "split": split}})
+    ]
+    shares = ["shares images with 'trainval'", "None"] * 2
+    shares += ["shares images with 'trainval'", "is what models train on"] * 2
+    shares += ["is what models train on", "shares images with 'train'"] * 2
+    assert [part in reason for part, reason in zip(shares, reasons, strict=True)] == [True] * 12, reasons
+    (cell, *_) = harness.plan(suite | {"methods": [TRAINING | {"split": "trainvall"}]})
+    assert "no split 'trainvall' to train on; did you mean 'trainval'" in str(cell.reason)
+
+
+def test_the_voc_suite_trains_on_what_it_says() -> None:
+    from tests.detection.test_suite_files import read
+
+    (tuned,) = [e for e in read("detection-voc")["experiments"] if e["name"] == "fine-tuned"]
+    assert [method["split"] for method in tuned["methods"]] == ["trainval"]

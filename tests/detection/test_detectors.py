@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,19 @@ def prepare(model: Any, data: Rectangles, rows: range) -> list[torch.Tensor]:
 def test_capabilities(small: Any) -> None:
     assert {"detects objects", "learns to detect"} <= set(capabilities(small))
     assert "detects objects" in REGISTERED
+
+
+@pytest.mark.parametrize("kind", [GridDetector, SmallFasterRCNN, FastRCNN, RCNN])
+def test_how_many_are_found_is_told(kind: Any) -> None:
+    found = {}
+    for most in (3, 40):
+        model = kind(width=4, score_threshold=0.0, nms=1.0, max_found=most)
+        model.load(CPU)
+        model.begin(COLOURS, 3)
+        found[most] = len(model.detect(prepare(model, Rectangles(1), range(1)))[0])
+    assert found == {3: 3, 40: 40}
+    with pytest.raises(OptionError, match="max_found must be at least 1"):
+        kind(max_found=0)
 
 
 def test_an_image_has_the_same_objects_alone_and_among_others(small: Any) -> None:
@@ -235,3 +250,26 @@ def test_torchvision_weights_by_name() -> None:
         TorchvisionDetector("ssd300_vgg16", min_size=300)
     with pytest.raises(OptionError, match="class_names names the classes of a checkpoint"):
         TorchvisionDetector("ssd300_vgg16", class_names=["a"])
+
+
+def test_a_model_that_finds_and_does_not_learn_conforms(planted: None) -> None:
+    """As third parties write them: `detection` takes it, though not the method of its smallest grid."""
+    from harness.testing.grids import explain_grid_refusals
+
+    assert explain_grid_refusals("models", "bright") == []
+
+
+def test_what_models_can_is_known_before_a_protocol_is_imported() -> None:
+    """A third party's module imports no contract, as the README shows."""
+    code = """
+from harness.discovery.abilities import describe_abilities
+
+class Spot:
+    class_names = ("spot",)
+    def detect(self, images):
+        return []
+
+print(describe_abilities("models", Spot))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "detects objects" in done.stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,22 @@ def test_learning(detr: HfDetector) -> None:
         optimizer.step()
         history.append(loss.item())
     assert sum(history[-3:]) < 0.9 * sum(history[:3])
+
+
+def test_an_output_without_a_name_is_not_used(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    config |= {"id2label": {"1": "cat", "2": "dog", "3": "cow", "5": "far"}, "label2id": {}}
+    (copy / "config.json").write_text(json.dumps(config))
+    model = HfDetector(str(copy))
+    model.load(CPU)
+    assert list(model.class_names) == ["cat", "dog", "cow"]
+    assert model._outputs == [-1, 0, 1, 2]
+
+
+def test_a_class_may_be_called_as_what_is_not_used(detr: HfDetector) -> None:
+    detr.begin(["N/A", "red"], 1)
+    assert (list(detr.class_names), detr._outputs) == (["N/A", "red"], [0, 1])
 
 
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
