@@ -84,7 +84,7 @@ class MeanIoU:
     @property
     def title(self) -> str:
         """Its name in tables, which says over what it is."""
-        return "mIoU" if self.over == "set" else "mIoU per image"
+        return "Mean IoU" if self.over == "set" else "Mean IoU per image"
 
     def __call__(self, evidence: Segmentations) -> float:
         """Return the mean IoU as a fraction."""
@@ -179,6 +179,7 @@ class PixelCalibration(_RegionMetric):
 class ClassIoU:
     """IoU of each class over the data set, by its name."""
 
+    title = "IoU"
     higher_is_better = True
     unit = "fraction"
 

@@ -78,7 +78,7 @@ def test_over_the_set_and_over_images_are_two_numbers():
     evidence = collect((zeros, first), (ones, second))
     assert MeanIoU()(evidence) == pytest.approx(0.527273, abs=1e-6)
     assert MeanIoU("images")(evidence) == pytest.approx(0.35)
-    assert [MeanIoU().title, MeanIoU("images").title] == ["mIoU", "mIoU per image"]
+    assert [MeanIoU().title, MeanIoU("images").title] == ["Mean IoU", "Mean IoU per image"]
 
 
 @given(st.integers(0, 1000))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness_detectors.images_by_size import decode_only
 
 import harness
 import harness_detection
@@ -17,6 +16,7 @@ from harness import Boxes, DataError, OptionError
 from harness.testing import ModelConformance
 from harness_dense.class_matching import match_classes_by_name
 from harness_dense.gathering import FoundArrays, gather_detections
+from harness_dense.images_by_size import decode_only
 from harness_detection.hit_counts import FALSE_ALARM, HIDDEN, HIT, SPARED, count_hits
 from harness_detection.protocol import Detection
 from harness_detectors.grid_detector import GridDetector
@@ -142,7 +142,7 @@ def test_a_model_that_resizes_in_prepare_is_told(
     monkeypatch.setattr(model, "prepare", lambda self, image: decode_only(image.resize((32, 32))))
     record, _ = run(models=["grid-detector" if methods else "bright"], methods=methods)
     message = (
-        f"`prepare` of {model.__name__} makes 3×32×32 of an image of 3×[0-9]+×48: boxes count in its own"
+        f"`prepare` of {model.__name__} makes 3×32×32 of an image of 3×[0-9]+×48: boxes and classes count in its own"
     )
     assert re.search(message, str(record.reason))
 

@@ -16,6 +16,7 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference
 from harness.testing import MetricConformance
 from harness_dense.gathering import FoundArrays, gather_detections
+from harness_dense.segmentations import Segmentations
 from harness_metrics.answers import Answered
 from harness_metrics.caption_choices import CaptionChoices
 from harness_metrics.label_sets import LabelSets
@@ -83,7 +84,29 @@ RANKED = Rankings(
     ["a"], ["a"], 4, np.array([0, 2]), np.array([0, 2]), np.ones(2, int), np.ones(2, int), np.array([1, 0, 1, 0]), 2
 )  # fmt: skip
 
+# 100 pixels of two classes: 50 and 20 right, 10 and 20 wrong; half of the bands' pixels are shared
+REGIONS = Segmentations(
+    ids=["a"],
+    class_names=["ground", "disc"],
+    offsets=np.array([0, 4]),
+    truths=np.array([0, 0, 1, 1]),
+    predictions=np.array([0, 1, 0, 1]),
+    counts=np.array([50, 10, 20, 20]),
+    band_common=np.array([[6, 2]]),
+    band_union=np.array([[8, 8]]),
+    confidences=np.eye(15)[None, :, [11]] * np.array([100, 80, 70]),
+    uncounted=np.array([0]),
+)
+
 KNOWN: dict[str, list[tuple[Any, Any]]] = {
+    "miou": [(REGIONS, (50 / 80 + 20 / 50) / 2)],
+    "pixel-accuracy": [(REGIONS, 0.7)],
+    "class-accuracy": [(REGIONS, (50 / 60 + 20 / 40) / 2)],
+    "fwiou": [(REGIONS, 0.6 * 50 / 80 + 0.4 * 20 / 50)],
+    "dice": [(REGIONS, (10 / 13 + 4 / 7) / 2)],
+    "boundary-iou": [(REGIONS, (6 / 8 + 2 / 8) / 2)],
+    "segmentation-calibration": [(REGIONS, 0.1)],
+    "class-iou": [(REGIONS, {"ground": 50 / 80, "disc": 20 / 50})],
     "top1": [(PAIRS, 2 / 3), (SIX, 1 / 3)],
     "top5": [(SIX, 2 / 3)],
     "topk": [(SIX, 2 / 3)],

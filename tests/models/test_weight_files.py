@@ -166,9 +166,16 @@ def test_a_file_cut_anywhere_is_never_read_and_mostly_said_to_be_cut(
     cut = whole[:size] + bytes((len(whole) - size) * (filled and whole[:2] == b"PK"))
     assume(cut != whole)
     path.write_bytes(cut)
-    with pytest.raises(OptionError) as caught:
-        read_weights("x", path)
-    text = str(caught.value)
+    try:
+        found = read_weights("x", path)
+    except OptionError as error:
+        text = str(error)
+    else:  # of the last bytes of an archive, all is told twice: without them it is whole
+        assert filled
+        assert share > 0.95
+        path.write_bytes(whole)
+        assert repr(found) == repr(read_weights("x", path))
+        return
     assert "\n" not in text
     assert any(w in text for w in ("is cut short", "is empty", "zero bytes")) or size < 32, text
 
