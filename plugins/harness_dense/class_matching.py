@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,14 +24,22 @@ class MatchedClasses:
 
 
 def read_aliases(aliases: Sequence[str], where: str) -> dict[str, str]:
-    """Return the model's name by the data set's of pairs "theirs=model's". Raises OptionError for another form."""
+    """Return the model's name by the data set's of pairs "theirs=model's".
+
+    Raises OptionError for another form, and for two of one class.
+    """
     pairs = [text.split("=") for text in aliases]
     wrong = [text for text, pair in zip(aliases, pairs) if len(pair) != 2 or not all(map(str.strip, pair))]
     if wrong:
         raise OptionError(
             f"{where}: aliases must be of the form data set's name=model's name, not '{wrong[0]}'"
         )
-    return {normalise_class_name(theirs): normalise_class_name(own) for theirs, own in pairs}
+    known: dict[str, str] = {}
+    for theirs, own in pairs:
+        if (key := normalise_class_name(theirs)) in known:
+            raise OptionError(f"{where}: aliases has two entries for the class '{theirs.strip()}'")
+        known[key] = normalise_class_name(own)
+    return known
 
 
 def match_classes_by_name(
@@ -41,19 +49,31 @@ def match_classes_by_name(
     where: str = "classes",
     training: str = "detector-training",
 ) -> MatchedClasses:
-    """Match classes by name, however written. Raises DataError, beginning with `where`, if none is common.
+    """Match classes by name, however written, but two names of the data set that differ only in that as they are.
 
-    A class that the model lacks counts as not found; what the model finds of other classes is dropped. Both are
-    remarked. `training` is the method that teaches a model classes.
+    A class that the model lacks counts as not found; what the model finds of other classes is dropped. An alias by a
+    name that the model does not have is not used: a model that was trained on the data set has its names. What is lost
+    so is remarked. `training` is the method that teaches a model classes.
+
+    Raises DataError, beginning with `where`, if no class is common, and for a data set with two of one name.
     """
     if not len(model):
         raise DataError(f"{where}: the model knows no classes yet: train it (methods = ['{training}'])")
-    known = read_aliases(aliases, where)
+    if len(exact := {name: place for place, name in enumerate(data)}) < len(data):
+        twice = next(name for place, name in enumerate(data) if exact[name] != place)
+        raise DataError(f"{where}: two of its classes are called '{twice}'")
+    finds = {normalise_class_name(name) for name in model}
+    theirs = {normalise_class_name(name) for name in data}
+    given = read_aliases(aliases, where)
+    known = {name: own for name, own in given.items() if name in theirs and own in finds}
     wanted: dict[str, int] = {}
     for place, name in enumerate(data):
-        own = normalise_class_name(name)
-        wanted.setdefault(known.get(own, own), place)
-    places = np.array([wanted.get(normalise_class_name(name), -1) for name in model], np.int64)
+        if (own := known.get(normalise_class_name(name))) is not None:
+            wanted.setdefault(own, place)
+    for place, name in enumerate(data):
+        if (own := normalise_class_name(name)) not in known:
+            wanted.setdefault(own, place)
+    places = np.array([_find_place(name, wanted, exact, known) for name in model], np.int64)
     missing = [name for place, name in enumerate(data) if place not in places]
     if len(missing) == len(data):
         near = did_you_mean(data[0], list(model)) or f"; its classes are {_list_names(model)}"
@@ -61,6 +81,12 @@ def match_classes_by_name(
             f"{where}: the model finds none of the {len(data)} classes, such as '{data[0]}'{near}"
         )
     remarks = []
+    idle = [name for name in given if name not in theirs or not {name, given[name]} & finds]
+    if idle:
+        remarks.append(
+            f"{len(idle)} of {len(given)} aliases not used: the data set or the model has no such class "
+            f"({_list_names([f'{name}={given[name]}' for name in idle])})"
+        )
     if missing:
         remarks.append(
             f"the model does not know {len(missing)} of {len(data)} classes: not found ({_list_names(missing)})"
@@ -70,6 +96,16 @@ def match_classes_by_name(
             f"what the model finds of {dropped} class{'es' * (dropped > 1)} that the data set does not have is left out"
         )
     return MatchedClasses(places, missing, remarks)
+
+
+def _find_place(
+    name: str, wanted: Mapping[str, int], exact: Mapping[str, int], known: Mapping[str, str]
+) -> int:
+    """Return the place of the data set's class that a class of the model is, −1 for none."""
+    own = normalise_class_name(name)
+    if name in exact and own not in known and own not in known.values():
+        return exact[name]
+    return wanted.get(own, -1)
 
 
 def _list_names(names: Sequence[str]) -> str:
