@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ import harness
 from harness import DataError, Masks, OptionError
 from harness_dense.pictures import VERMILION
 from harness_segmentation.protocol import Segmentation
-from harness_segmentation.segmenting import CountedClasses, choose_classes
+from harness_segmentation.segmenting import CountedClasses, check_logits, choose_classes
 from harness_segmentation.truths import read_classes
 from tests.segmentation.conftest import NAMES, Colours, PatchSet, Run
 
@@ -88,6 +90,39 @@ def test_the_largest_of_several_outputs_counts() -> None:
     predicted, confidence = choose_classes(logits, classes)
     assert predicted.item() == 1
     assert confidence.item() == pytest.approx(1 / (1 + np.exp(-1)))  # of 2 and 1; the class c is unknown
+
+
+@pytest.mark.parametrize(
+    ("logits", "message"),
+    [
+        ([torch.zeros(3, 4, 5)], "segment returned 1 maps for 2 images"),
+        ([torch.zeros(3, 4, 5), torch.zeros(2, 4, 5)], "sample 'b': .* returned 2×4×5, expected 3×4×5"),
+        ([torch.zeros(4, 4, 5)] * 2, "sample 'a': .* returned 4×4×5, expected 3×4×5"),
+        ([torch.zeros(3, 5, 4)] * 2, "sample 'a': .* returned 3×5×4, expected 3×4×5"),
+        ([torch.full((3, 4, 5), torch.nan)] * 2, "sample 'a': .* not numbers"),
+    ],
+)
+def test_what_is_no_logits_of_the_images_is_refused(logits: list[torch.Tensor], message: str) -> None:
+    images = [torch.zeros(3, 4, 5)] * 2
+    check_logits([torch.zeros(3, 4, 5)] * 2, images, 3, ["a", "b"])
+    with pytest.raises(DataError, match=message):
+        check_logits(logits, images, 3, ["a", "b"])
+
+
+class Forgetful(Colours):
+    """Says nothing of the last image of a batch."""
+
+    def segment(self, images: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        found = super().segment(images)
+        return found[:-1] if len(found) > 1 else found
+
+
+def test_a_model_that_forgets_an_image_fails(run: Run) -> None:
+    """Its answers would be those of other images from there on."""
+    harness.register("models", "forgetful", Forgetful)
+    record, _ = run(models=["forgetful"], protocol={"batch": 3})
+    assert record.status == "failed"
+    assert "2 maps for 3 images" in record.reason
 
 
 def test_pictures_are_of_the_worst_and_of_typical_images_and_show_what_is_wrong(run: Run) -> None:
