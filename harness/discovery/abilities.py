@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import sys
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from harness.contract.capability import capabilities, capability_wording
 from harness.contract.declared import ask
-from harness.discovery import options
-from harness.errors import HarnessError
+from harness.discovery import options, registry
+from harness.errors import HarnessError, PluginBroken
 from harness.planning.evidence_matching import find_evidence_classes
 from harness.running.hooks import Events
 
@@ -17,6 +19,7 @@ from harness.running.hooks import Events
 def describe_abilities(kind: str, factory: Any) -> list[str]:
     """Return the facts of a plugin's class that decide where it can be used."""
     if kind == "models":
+        _load_protocols()
         return capabilities(_find_made_class(factory))
     if kind == "datasets":
         return _of_dataset(_find_made_class(factory))
@@ -27,6 +30,14 @@ def describe_abilities(kind: str, factory: Any) -> list[str]:
     if kind == "hooks":
         return _of_listener(factory)
     return []
+
+
+@cache
+def _load_protocols() -> None:
+    """Load the installed protocols, so that the capabilities that their packages register are known."""
+    for plugin in registry.installed("protocols"):
+        with suppress(PluginBroken):
+            registry.load(plugin)
 
 
 def _find_made_class(factory: Any) -> Any:

@@ -97,7 +97,7 @@ class TorchvisionSegmenter(Segmenter):
             return f"sha256:{digest(self.checkpoint)}"
         return f"torchvision {version('torchvision')}"
 
-    def build(self, classes: int) -> nn.Module:
+    def build_network(self, classes: int) -> nn.Module:
         """Return the network with new weights."""
         from torchvision.models import segmentation
 
@@ -116,7 +116,7 @@ class TorchvisionSegmenter(Segmenter):
         self._device = device
         entries = get_model_weights(self.name)
         self.class_names = self._given_names or [str(one) for one in entries["DEFAULT"].meta["categories"]]
-        module = build_from_seed(lambda: self.build(len(self.class_names)), self._where)
+        module = build_from_seed(lambda: self.build_network(len(self.class_names)), self._where)
         self._trained = self.checkpoint is not None or self.weights.lower() != UNTRAINED
         if self.checkpoint is not None:
             state = read_weights(self._where, self.checkpoint, module, self.weights_key, _coarse_head(module))
@@ -147,9 +147,9 @@ class TorchvisionSegmenter(Segmenter):
         """Take new predictors for these classes, drawn from the seed; the rest stays."""
         from harness_dense.new_predictors import copy_shared
 
-        module = build_from_seed(lambda: self.build(len(class_names)), self._where, seed)
+        module = build_from_seed(lambda: self.build_network(len(class_names)), self._where, seed)
         if self._trained:
-            copy_shared(self._module, module, self.build)
+            copy_shared(self._module, module, self.build_network)
         self.class_names = list(class_names)
         self._module = module.to(self._device).eval()
         self.remarks = ()

@@ -96,7 +96,9 @@ def test_torchvision_learns_with_its_coarse_output() -> None:
 
 def test_a_checkpoint_without_the_coarse_output_is_taken(tmp_path: Path) -> None:
     model = TorchvisionSegmenter("deeplabv3_mobilenet_v3_large", weights="none")
-    state = {n: t for n, t in model.build(2).state_dict().items() if not n.startswith("aux_classifier")}
+    state = {
+        n: t for n, t in model.build_network(2).state_dict().items() if not n.startswith("aux_classifier")
+    }
     save_file(state, tmp_path / "w.safetensors")
     given = TorchvisionSegmenter(
         "deeplabv3_mobilenet_v3_large", checkpoint=tmp_path / "w.safetensors", class_names=["a", "b"]
@@ -123,7 +125,7 @@ def test_torchvision_has_the_published_sizes() -> None:
     assert set(counts) <= set(ARCHITECTURES)
     for name, count in counts.items():
         with torch.device("meta"):
-            network = TorchvisionSegmenter(name).build(21)
+            network = TorchvisionSegmenter(name).build_network(21)
         assert sum(p.numel() for p in network.parameters()) == count
 
 
