@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
-from harness_segmenters.segmenter_base import Segmenter, build_from_seed, normalise
+from harness_segmenters.segmenter_base import Segmenter, build_from_seed
 from harness_transformers.pretrained import PretrainedSource
 
 if TYPE_CHECKING:
@@ -77,15 +77,10 @@ class HfSegmenter(Segmenter):
 
     def _compute(self, images: torch.Tensor, training: bool) -> Mapping[str, torch.Tensor]:
         processor = self._processor
-        if training:  # images are resized by the training already
-            mean, deviation = (
-                getattr(processor, name, None) if processor.do_normalize else None
-                for name in ("image_mean", "image_std")
-            )
-            inputs = normalise(images, mean, deviation)
-        else:
-            prepared = processor(images=list(images), return_tensors="pt", do_rescale=False)
-            inputs = prepared["pixel_values"].to(images.device)
+        # in training images are resized already; all else, such as the channels' order, stays
+        whole: dict[str, Any] = {"do_resize": False} if training else {}
+        prepared = processor(images=list(images), return_tensors="pt", do_rescale=False, **whole)
+        inputs = prepared["pixel_values"].to(images.device)
         found = self._module(pixel_values=inputs)
         coarse = getattr(found, "auxiliary_logits", None)
         more = {"coarse": coarse} if training and self.auxiliary and coarse is not None else {}

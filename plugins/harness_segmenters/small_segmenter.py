@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from harness import OptionError
 from harness.inference.weights import digest, explain_missing_file, load_weights, read_weights
-from harness_segmenters.segmenter_base import AUXILIARY, Segmenter, build_from_seed, require_side
+from harness_segmenters.segmenter_base import (
+    AUXILIARY,
+    Segmenter,
+    build_from_seed,
+    check_class_names,
+    require_side,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +85,7 @@ class SmallSegmenter(Segmenter):
                 f"{self._where}: class_names must name the classes of the checkpoint, in its order"
             )
         self.decoder, self.norm, self.context, self.auxiliary = decoder, norm, context, auxiliary
+        check_class_names(self._where, class_names)
         self.class_names: Sequence[str] = list(class_names or ())
         self.checkpoint = checkpoint
 

@@ -17,7 +17,14 @@ from harness.inference.weights import (
     one_line,
     read_weights,
 )
-from harness_segmenters.segmenter_base import DEVIATION, MEAN, Segmenter, build_from_seed, normalise
+from harness_segmenters.segmenter_base import (
+    DEVIATION,
+    MEAN,
+    Segmenter,
+    build_from_seed,
+    check_class_names,
+    normalise,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +64,7 @@ class SmpSegmenter(Segmenter):
                 f"{self._where}: class_names must name the classes of the checkpoint, in its order"
             )
         self.decoder, self.encoder, self.encoder_weights = decoder, encoder, encoder_weights
+        check_class_names(self._where, class_names)
         self.class_names: Sequence[str] = list(class_names or ())
         self.checkpoint = checkpoint
 

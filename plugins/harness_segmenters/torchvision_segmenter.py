@@ -21,6 +21,7 @@ from harness_segmenters.segmenter_base import (
     MEAN,
     Segmenter,
     build_from_seed,
+    check_class_names,
     normalise,
     resize_shorter,
 )
@@ -72,8 +73,7 @@ class TorchvisionSegmenter(Segmenter):
             raise OptionError(
                 f"{self._where}: class_names names the classes of a checkpoint; give checkpoint=FILE"
             )
-        if class_names == []:
-            raise OptionError(f"{self._where}: class_names has no names")
+        check_class_names(self._where, class_names)
         if side < 0 or auxiliary < 0:
             raise OptionError(
                 f"{self._where}: side and auxiliary must be at least 0, not {side} and {auxiliary}"
@@ -121,12 +121,31 @@ class TorchvisionSegmenter(Segmenter):
         if self.checkpoint is not None:
             state = read_weights(self._where, self.checkpoint, module, self.weights_key, _coarse_head(module))
             self.remarks = list(state.remarks)
+            self._check_outputs(state)
             load_weights(self._where, self.checkpoint, module, _complete(state, module))
         elif self._trained:
             self._load_named(entries, module)
         else:
             self.remarks = ["its weights are random until it is trained"]
         self._module = module.to(device).eval()
+
+    def _check_outputs(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Raise OptionError for a checkpoint of more or fewer classes than there are names; remark what is assumed."""
+        from harness_dense.new_predictors import find_predictors
+
+        named = len(self.class_names)
+        outputs = {len(state[name]) for name in find_predictors(self.build_network) & set(state)}
+        if len(outputs) == 1 and (found := outputs.pop()) != named:
+            default = "" if self._given_names else ", VOC's by default"
+            raise OptionError(
+                f"{self._where}: checkpoint {self.checkpoint} has {found} classes, class_names {named}{default}: name "
+                "the checkpoint's, in the order of its outputs"
+            )
+        if self._given_names is None:
+            self.remarks = [
+                *self.remarks,
+                "the classes of the checkpoint are taken to be VOC's, in their order",
+            ]
 
     def _load_named(self, entries: Any, module: nn.Module) -> None:
         known = list(entries.__members__)

@@ -67,7 +67,14 @@ class SegmenterTraining:
         for name, number in (("epochs", epochs), ("rate", rate), ("gap_width", gap_width)):
             if not number > 0:
                 raise OptionError(f"segmenter-training: {name} must be above 0, not {number}")
-        for name, number in (("clip_norm", clip_norm), ("side", side), ("crop", crop), ("gaps", gaps)):
+        least = {
+            "clip_norm": clip_norm,
+            "weight_decay": weight_decay,
+            "side": side,
+            "crop": crop,
+            "gaps": gaps,
+        }
+        for name, number in least.items():
             if not number >= 0:
                 raise OptionError(f"segmenter-training: {name} must be at least 0, not {number}")
         for name, share in (("flip", flip), ("warmup", warmup)):
