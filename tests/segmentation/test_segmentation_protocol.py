@@ -15,7 +15,7 @@ from harness_dense.pictures import VERMILION
 from harness_segmentation.protocol import Segmentation
 from harness_segmentation.segmenting import CountedClasses, check_logits, choose_classes
 from harness_segmentation.truths import read_classes
-from tests.segmentation.conftest import NAMES, Colours, PatchSet, Run
+from tests.segmentation.conftest import NAMES, Colours, Patches, PatchSet, Run
 
 
 def test_all_is_right_and_kept(run: Run) -> None:
@@ -82,6 +82,30 @@ def test_the_background_may_be_left_out(run: Run) -> None:
     # all colours score alike, so that the first is taken: red is found, and all else is red
     assert record.notes["iou_by_class"]["green"]["iou"] == 0
     assert record.metrics["pixel-accuracy"] == pytest.approx(record.notes["iou_by_class"]["red"]["share"])
+
+
+class PartlyBlank(PatchSet):
+    """Patches of which some images, from the first on, have no class that counts."""
+
+    def __init__(self, blank: int) -> None:
+        self.blank = blank
+
+    def load(self, split: str) -> Patches:
+        made = Patches(4)
+        made.targets[: self.blank] = [
+            Masks(semantic=np.full_like(one.semantic, 255)) for one in made.targets[: self.blank]
+        ]
+        return made
+
+
+def test_images_without_a_pixel_that_counts_are_told(run: Run) -> None:
+    harness.register("datasets", "partly-blank", PartlyBlank)
+    some, _ = run("a", datasets=[{"plugin": "partly-blank", "blank": 1}])
+    assert some.metrics["miou"] == 1
+    assert any("no pixel counts in 1 of 4 images" in text for text in some.remarks)
+    none, _ = run("b", datasets=[{"plugin": "partly-blank", "blank": 4}])
+    assert none.status == "failed"
+    assert "no pixel of the split 'test' counts" in none.reason
 
 
 def test_the_largest_of_several_outputs_counts() -> None:
