@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness import capabilities
+from harness.contract.capability import capability_wording
 from harness.discovery import registry
 from harness.planning.descriptions import describe_plugin
 from harness.testing.kinds import check
@@ -24,7 +25,7 @@ def test_a_segmenter_that_does_not_learn_conforms() -> None:
 @pytest.mark.parametrize("kind", [SmallSegmenter, SmpSegmenter, TorchvisionSegmenter])
 def test_segmenters_claim_nothing_else(kind: type) -> None:
     """Detectors learn by methods of the same names, and builders of networks build."""
-    assert BuildsNetworks  # registered
+    assert capability_wording(BuildsNetworks) == "builds networks to train"
     assert set(capabilities(kind)) == {"exposes its module", "segments images", "learns to segment"}
 
 
