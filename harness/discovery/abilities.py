@@ -34,7 +34,7 @@ def describe_abilities(kind: str, factory: Any) -> list[str]:
 
 @cache
 def _load_protocols() -> None:
-    """Load the installed protocols, so that the capabilities that their packages register are known."""
+    """Import the installed protocols: packages declare capabilities where they ask for them."""
     for plugin in registry.installed("protocols"):
         with suppress(PluginBroken):
             registry.load(plugin)

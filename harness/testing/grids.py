@@ -94,12 +94,17 @@ def installed_grids() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _find_grid(kind: str, references: Iterable[Any]) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the first installed protocol's grid that takes one of the references, or None and all reasons."""
+    """Return the first installed protocol's grid that takes one of the references, or None and all reasons.
+
+    A model may be refused for what the grid's methods need alone: where a protocol can do without, it is tried so.
+    """
     reasons: dict[str, None] = {}
     for reference in references:
         for name, grid in installed_grids():
             content = {**grid, kind: [reference]}
             reason = explain_grid_refusal(content)
+            if reason is not None and kind == "models" and content.pop("methods", None):
+                reason = explain_grid_refusal(content) and reason
             if reason is None:
                 return content, []
             reasons[f"{name}: {reason}"] = None

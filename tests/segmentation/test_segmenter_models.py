@@ -226,6 +226,19 @@ def test_hf_prepares_alike_in_training(folder: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(seen[0], seen[1], atol=1e-2, rtol=0)
 
 
+def test_hf_refuses_labels_with_gaps(folder: Path, tmp_path: Path) -> None:
+    """Which output is which label is not known then; by order, sky was the output of wall."""
+    import json
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    config |= {"id2label": {"1": "wall", "2": "sky"}, "label2id": {"wall": 1, "sky": 2}}
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(OptionError, match=r"numbers 2 labels 1 to 2, its outputs are 0 to 1"):
+        HfSegmenter(str(tmp_path / "m")).load(CPU)
+
+
 def test_hf_refuses_what_moves_pixels(folder: Path, tmp_path: Path) -> None:
     import shutil
 
