@@ -26,7 +26,7 @@ class MatchedClasses:
 def read_aliases(aliases: Sequence[str], where: str) -> dict[str, str]:
     """Return the model's name by the data set's of pairs "theirs=model's".
 
-    Raises OptionError for another form, and for two of one class.
+    Raises OptionError for another form, and for two of one class on either side.
     """
     pairs = [text.split("=") for text in aliases]
     wrong = [text for text, pair in zip(aliases, pairs) if len(pair) != 2 or not all(map(str.strip, pair))]
@@ -38,7 +38,9 @@ def read_aliases(aliases: Sequence[str], where: str) -> dict[str, str]:
     for theirs, own in pairs:
         if (key := normalise_class_name(theirs)) in known:
             raise OptionError(f"{where}: aliases has two entries for the class '{theirs.strip()}'")
-        known[key] = normalise_class_name(own)
+        if (name := normalise_class_name(own)) in known.values():
+            raise OptionError(f"{where}: aliases give two classes the model's '{own.strip()}'")
+        known[key] = name
     return known
 
 

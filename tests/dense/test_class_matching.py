@@ -34,6 +34,8 @@ def test_aliases_of_no_use_are_told() -> None:
 def test_two_aliases_of_one_class_are_refused() -> None:
     with pytest.raises(OptionError, match="segmentation: aliases has two entries for the class 'Red'"):
         read_aliases(["red=green", "Red=blue"], "segmentation")
+    with pytest.raises(OptionError, match="segmentation: aliases give two classes the model's 'Car'"):
+        read_aliases(["bus=car", "van=Car"], "segmentation")
 
 
 def test_names_that_differ_only_in_how_they_are_written_stay_apart() -> None:
