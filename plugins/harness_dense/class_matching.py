@@ -75,7 +75,7 @@ def match_classes_by_name(
     for place, name in enumerate(data):
         if (own := normalise_class_name(name)) not in known:
             wanted.setdefault(own, place)
-    places = np.array([_find_place(name, wanted, exact, known) for name in model], np.int64)
+    places = np.array([_place_of_class(name, wanted, exact, known) for name in model], np.int64)
     missing = [name for place, name in enumerate(data) if place not in places]
     if len(missing) == len(data):
         near = did_you_mean(data[0], list(model)) or f"; its classes are {_list_names(model)}"
@@ -100,7 +100,7 @@ def match_classes_by_name(
     return MatchedClasses(places, missing, remarks)
 
 
-def _find_place(
+def _place_of_class(
     name: str, wanted: Mapping[str, int], exact: Mapping[str, int], known: Mapping[str, str]
 ) -> int:
     """Return the place of the data set's class that a class of the model is, −1 for none."""

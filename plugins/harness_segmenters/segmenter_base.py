@@ -145,7 +145,7 @@ def normalise(
     return (images - shift) / scale
 
 
-def check_class_names(where: str, names: Sequence[str] | None) -> None:
+def check_output_names(where: str, names: Sequence[str] | None) -> None:
     """Raise OptionError for an empty list, and for a class that is named twice."""
     if names is not None and not names:
         raise OptionError(f"{where}: class_names has no names")

@@ -12,7 +12,7 @@ from harness_segmenters.segmenter_base import (
     AUXILIARY,
     Segmenter,
     build_from_seed,
-    check_class_names,
+    check_output_names,
     require_side,
 )
 
@@ -85,7 +85,7 @@ class SmallSegmenter(Segmenter):
                 f"{self._where}: class_names must name the classes of the checkpoint, in its order"
             )
         self.decoder, self.norm, self.context, self.auxiliary = decoder, norm, context, auxiliary
-        check_class_names(self._where, class_names)
+        check_output_names(self._where, class_names)
         self.class_names: Sequence[str] = list(class_names or ())
         self.checkpoint = checkpoint
 

@@ -22,7 +22,7 @@ from harness_segmenters.segmenter_base import (
     MEAN,
     Segmenter,
     build_from_seed,
-    check_class_names,
+    check_output_names,
     normalise,
 )
 
@@ -64,7 +64,7 @@ class SmpSegmenter(Segmenter):
                 f"{self._where}: class_names must name the classes of the checkpoint, in its order"
             )
         self.decoder, self.encoder, self.encoder_weights = decoder, encoder, encoder_weights
-        check_class_names(self._where, class_names)
+        check_output_names(self._where, class_names)
         self.class_names: Sequence[str] = list(class_names or ())
         self.checkpoint = checkpoint
 

@@ -21,7 +21,7 @@ from harness_segmenters.segmenter_base import (
     MEAN,
     Segmenter,
     build_from_seed,
-    check_class_names,
+    check_output_names,
     normalise,
     resize_shorter,
 )
@@ -73,7 +73,7 @@ class TorchvisionSegmenter(Segmenter):
             raise OptionError(
                 f"{self._where}: class_names names the classes of a checkpoint; give checkpoint=FILE"
             )
-        check_class_names(self._where, class_names)
+        check_output_names(self._where, class_names)
         if side < 0 or auxiliary < 0:
             raise OptionError(
                 f"{self._where}: side and auxiliary must be at least 0, not {side} and {auxiliary}"
