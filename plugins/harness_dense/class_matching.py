@@ -40,7 +40,7 @@ def read_aliases(aliases: Sequence[str], where: str) -> dict[str, str]:
         if (key := normalise_class_name(theirs)) in known:
             raise OptionError(f"{where}: aliases has two entries for the class '{theirs.strip()}'")
         if (other := normalise_class_name(own)) in known.values():
-            raise OptionError(f"{where}: aliases has two entries for the model's class '{own.strip()}'")
+            raise OptionError(f"{where}: aliases give two classes the model's '{own.strip()}'")
         known[key] = other
     return known
 
@@ -80,7 +80,7 @@ def match_classes_by_name(
     written = Counter(map(normalise_class_name, data))
     for name in [own for own in wanted if written[own] > 1 and own not in known.values()]:
         del wanted[name]
-    places = np.array([_find_place(name, wanted, exact, known) for name in model], np.int64)
+    places = np.array([_place_of_class(name, wanted, exact, known) for name in model], np.int64)
     missing = [name for place, name in enumerate(data) if place not in places]
     if len(missing) == len(data):
         near = did_you_mean(data[0], list(model)) or f"; its classes are {_list_names(model)}"
@@ -110,7 +110,7 @@ def match_classes_by_name(
     return MatchedClasses(places, missing, remarks)
 
 
-def _find_place(
+def _place_of_class(
     name: str, wanted: Mapping[str, int], exact: Mapping[str, int], known: Mapping[str, str]
 ) -> int:
     """Return the place of the data set's class that a class of the model is, −1 for none."""

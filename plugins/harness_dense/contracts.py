@@ -67,7 +67,7 @@ class SegmentsImages(Protocol):
 
 @register_capability("learns to detect", choose="small-faster-rcnn, grid-detector or torchvision-detector")
 @runtime_checkable
-class LearnsToDetect(Protocol):
+class LearnsToDetect(DetectsObjects, Protocol):
     """A model that can be trained to find objects.
 
     `begin` makes it ready for the classes of a data set: new predictors for them, drawn from `seed`; `class_names`
@@ -84,7 +84,7 @@ class LearnsToDetect(Protocol):
 
 @register_capability("learns to segment", choose="small-segmenter, torchvision-segmenter or smp-segmenter")
 @runtime_checkable
-class LearnsToSegment(Protocol):
+class LearnsToSegment(SegmentsImages, Protocol):
     """A model that can be trained to give pixels their classes.
 
     `begin` makes it ready for the classes of a data set: new predictors for them, drawn from `seed`; `class_names`

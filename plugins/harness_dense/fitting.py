@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -136,7 +137,8 @@ def _train(
 
     def objective(batch: Batch, step: int) -> torch.Tensor:
         columns = zip(*batch.data, strict=True)
-        return torch.stack(list(model.losses(*columns).values())).sum()
+        with _explain_batch_norm(clean.cell.dataset.label, len(batch.data)):
+            return torch.stack(list(model.losses(*columns).values())).sum()
 
     def report(step: int, values: dict[str, float]) -> None:
         job.advance(step, recipe.steps)
@@ -151,6 +153,20 @@ def _train(
     took = sum(outcome.seconds) or time.perf_counter() - began
     weights = {name: tensor.cpu() for name, tensor in state.items()}
     return {"weights": weights, "losses": np.array(outcome.losses), "seconds": np.array(took)}
+
+
+@contextmanager
+def _explain_batch_norm(label: str, images: int) -> Iterator[None]:
+    """Turn torch's refusal to normalise one value per channel into DataError."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise DataError(
+            f"{label}: batch norm needs more than one value per channel, and a batch of {images} image"
+            f"{'s' * (images != 1)} of this size has one: larger batches (and enough training images), or larger images"
+        ) from error
 
 
 def _take_whole(sample: Sample) -> Sample:

@@ -45,7 +45,7 @@ class GridDetector(SmallDetector):
         super().__init__("grid-detector", class_names, checkpoint, positive, score_threshold, nms)
         self.width, self.stride, self.side, self.max_found = width, stride, side, max_found
 
-    def build(self, outputs: int) -> nn.Module:
+    def build_network(self, outputs: int) -> nn.Module:
         """Return the network."""
         from harness_detectors.grid_network import GridNetwork
 

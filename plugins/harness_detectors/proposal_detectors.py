@@ -89,7 +89,7 @@ class FastRCNN(ProposalDetector):
         self._check_proposals("fast-rcnn", proposals, sides, most)
         self.roi, self.width, self.stride, self.max_found = roi, width, stride, max_found
 
-    def build(self, outputs: int) -> nn.Module:
+    def build_network(self, outputs: int) -> nn.Module:
         """Return the network."""
         from harness_detectors.region_network import build_fast
 
@@ -139,7 +139,7 @@ class RCNN(ProposalDetector):
         self._check_proposals("rcnn", proposals, sides, most)
         self.side, self.context, self.width, self.max_found = side, context, width, max_found
 
-    def build(self, outputs: int) -> nn.Module:
+    def build_network(self, outputs: int) -> nn.Module:
         """Return the network."""
         from harness_detectors.region_network import build_separate
 

@@ -60,7 +60,7 @@ class SmallFasterRCNN(SmallDetector):
         self.roi, self.masks, self.width, self.stride = roi, masks, width, stride
         self.side, self.proposals, self.max_found = side, proposals, max_found
 
-    def build(self, outputs: int) -> nn.Module:
+    def build_network(self, outputs: int) -> nn.Module:
         """Return torchvision's network around the small backbone."""
         from torchvision.models.detection import FasterRCNN, MaskRCNN
         from torchvision.models.detection.faster_rcnn import FastRCNNPredictor

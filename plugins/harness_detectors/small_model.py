@@ -46,7 +46,7 @@ class SmallDetector(CalledLikeTorchvision):
         """Whether it has learned nothing so far."""
         return self.checkpoint is None
 
-    def build(self, outputs: int) -> nn.Module:
+    def build_network(self, outputs: int) -> nn.Module:
         """Return the network with new weights, for that many classes and the background."""
         raise NotImplementedError
 
@@ -61,7 +61,7 @@ class SmallDetector(CalledLikeTorchvision):
     def load(self, device: torch.device) -> None:
         """Build the network, in evaluation mode, with the checkpoint's weights or random ones."""
         self._device = device
-        module = build_seeded(lambda: self.build(count_outputs(self.class_names)), self._where)
+        module = build_seeded(lambda: self.build_network(count_outputs(self.class_names)), self._where)
         if self.checkpoint is None:
             self.remarks = ()
         else:
@@ -74,9 +74,9 @@ class SmallDetector(CalledLikeTorchvision):
         """Draw weights from the seed for these classes; those of a checkpoint stay where classes don't decide them."""
         from harness_dense.new_predictors import copy_shared
 
-        module = build_seeded(lambda: self.build(count_outputs(class_names)), self._where, seed)
+        module = build_seeded(lambda: self.build_network(count_outputs(class_names)), self._where, seed)
         if self.checkpoint is not None:
-            copy_shared(self._module, module, lambda count: self.build(count + 1))
+            copy_shared(self._module, module, lambda count: self.build_network(count + 1))
         self.class_names = list(class_names)
         self._module = module.to(self._device).eval()
         self.remarks = ()

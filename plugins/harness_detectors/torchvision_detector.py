@@ -114,7 +114,7 @@ class TorchvisionDetector(CalledLikeTorchvision):
             return f"sha256:{digest(self.checkpoint)}"
         return f"torchvision {version('torchvision')}"
 
-    def build(self, outputs: int) -> nn.Module:
+    def build_network(self, outputs: int) -> nn.Module:
         """Return the network with new weights, for that many classes and the background."""
         from torchvision.models import detection
 
@@ -142,7 +142,7 @@ class TorchvisionDetector(CalledLikeTorchvision):
         categories = [str(one) for one in entries["DEFAULT"].meta["categories"]]
         classes = self._given_names or [name for name in categories[1:] if name != UNUSED]
         outputs = count_outputs(classes) if self._given_names else len(categories)
-        module = build_seeded(lambda: self.build(outputs), self._where)
+        module = build_seeded(lambda: self.build_network(outputs), self._where)
         self._trained = self.checkpoint is not None or self.weights.lower() != UNTRAINED
         if self.checkpoint is not None:
             state = read_weights(self._where, self.checkpoint, module, self.weights_key)
@@ -179,9 +179,9 @@ class TorchvisionDetector(CalledLikeTorchvision):
         """Take new predictors for these classes, drawn from the seed; the rest stays, its first stages frozen."""
         from harness_dense.new_predictors import copy_shared
 
-        module = build_seeded(lambda: self.build(count_outputs(class_names)), self._where, seed)
+        module = build_seeded(lambda: self.build_network(count_outputs(class_names)), self._where, seed)
         if self._trained:
-            copy_shared(self._module, module, lambda count: self.build(count + 1))
+            copy_shared(self._module, module, lambda count: self.build_network(count + 1))
             _copy_epsilons(self._module, module)
             freeze_stages(module, self.trainable_stages)
             if self.frozen_norm:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness import EncodesTexts, OptionError, has
+from harness import DataError, EncodesTexts, OptionError, has
 from harness.contract.declared import ask
 from harness_few_shot.templates import FromTemplates, check_templates_option, find_templates
 from harness_few_shot.tower import HasClip
@@ -141,7 +141,10 @@ class ClipSegmenter(FromTemplates):
         self._scale = float(self.model.logit_scale) if self.scale is None else self.scale
 
     def name_classes(self, class_names: Sequence[str], templates: Sequence[str]) -> None:
-        """Embed the prompts of all classes. `templates` are used if the option says `data`."""
+        """Embed the prompts of all classes. `templates` are used if the option says `data`.
+
+        Raises DataError if no class has words.
+        """
         from harness.inference.prompts import describe_prompts, prompt_facts
         from harness.inference.zeroshot import build_zero_shot_classifier, encode_prompts, prompts_of
 
@@ -150,6 +153,10 @@ class ClipSegmenter(FromTemplates):
         else:
             used = find_templates(self.templates) if isinstance(self.templates, str) else self.templates
         words = ClassWords(class_names, self.names, self.threshold)
+        if not words.words:
+            raise DataError(
+                f"{WHERE}: there is no class but 'background', which a threshold leaves without words: give it some by names"
+            )
         texts = prompts_of(words.words, used)
         encoded = encode_prompts(self.model, texts)
         self._classifier = build_zero_shot_classifier(encoded, words.words, used)

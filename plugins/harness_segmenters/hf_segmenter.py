@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
-from harness_segmenters.segmenter_base import Segmenter, build_from_seed, normalise
+from harness_segmenters.segmenter_base import Segmenter, build_from_seed
 from harness_transformers.pretrained import PretrainedSource
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class HfSegmenter(Segmenter):
     def load(self, device: torch.device) -> None:
         """Load network and preparation, in evaluation mode.
 
-        Raises Unavailable for weights that can't be obtained, OptionError for some that don't fit, and for a
-        preparation that cuts or fills up images: their pixels would no longer be where the image's are.
+        Raises Unavailable for weights that can't be obtained, OptionError for some that don't fit, for labels with
+        gaps, and for a preparation that cuts or fills up images: their pixels would no longer be where the image's are.
         """
         self._device = device
         self._processor: Any = self._source.load_helper("AutoImageProcessor")
@@ -55,7 +55,13 @@ class HfSegmenter(Segmenter):
                     "save a copy with that switched off in preprocessor_config.json"
                 )
         network: Any = self._source.load_network("AutoModelForSemanticSegmentation", "float32")
-        self.class_names = [str(network.config.id2label[n]) for n in sorted(network.config.id2label)]
+        labels: Mapping[int, str] = network.config.id2label
+        if sorted(labels) != list(range(len(labels))):  # as many outputs, of which none is known
+            raise OptionError(
+                f"{self._where}: its config.json numbers {len(labels)} labels {min(labels)} to {max(labels)}, its "
+                f"outputs are 0 to {len(labels) - 1}: number them so"
+            )
+        self.class_names = [str(labels[n]) for n in range(len(labels))]
         self._module = network.to(device).eval()
 
     def begin(self, class_names: Sequence[str], seed: int) -> None:
@@ -77,15 +83,10 @@ class HfSegmenter(Segmenter):
 
     def _compute(self, images: torch.Tensor, training: bool) -> Mapping[str, torch.Tensor]:
         processor = self._processor
-        if training:  # images are resized by the training already
-            mean, deviation = (
-                getattr(processor, name, None) if processor.do_normalize else None
-                for name in ("image_mean", "image_std")
-            )
-            inputs = normalise(images, mean, deviation)
-        else:
-            prepared = processor(images=list(images), return_tensors="pt", do_rescale=False)
-            inputs = prepared["pixel_values"].to(images.device)
+        # in training images are resized already; all else, such as the channels' order, stays
+        whole: dict[str, Any] = {"do_resize": False} if training else {}
+        prepared = processor(images=list(images), return_tensors="pt", do_rescale=False, **whole)
+        inputs = prepared["pixel_values"].to(images.device)
         found = self._module(pixel_values=inputs)
         coarse = getattr(found, "auxiliary_logits", None)
         more = {"coarse": coarse} if training and self.auxiliary and coarse is not None else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness import DataError, derive_seed
+from harness import DataError, OptionError, derive_seed
 from harness_dense.images_by_size import compute_by_size, decode_only
 from harness_segmenters.pixel_weights import UNCOUNTED
 
@@ -99,9 +99,8 @@ def resize_shorter(images: torch.Tensor, side: int | None) -> torch.Tensor:
     if side is None or min(images.shape[-2:]) == side:
         return images
     height, width = images.shape[-2:]
-    scale = side / min(height, width)
-    # truncated, as torchvision does
-    size = (side, int(width * scale)) if height <= width else (int(height * scale), side)
+    # truncated, as torchvision does, which multiplies first
+    size = (side, int(side * width / height)) if height <= width else (int(side * height / width), side)
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
@@ -144,6 +143,14 @@ def normalise(
         return images
     shift, scale = (images.new_tensor(list(values))[:, None, None] for values in (mean, deviation))
     return (images - shift) / scale
+
+
+def check_output_names(where: str, names: Sequence[str] | None) -> None:
+    """Raise OptionError for an empty list, and for a class that is named twice."""
+    if names is not None and not names:
+        raise OptionError(f"{where}: class_names has no names")
+    if twice := next((name for name in names or () if list(names or ()).count(name) > 1), None):
+        raise OptionError(f"{where}: class_names has '{twice}' twice")
 
 
 def require_side(where: str, images: torch.Tensor, least: int) -> None:

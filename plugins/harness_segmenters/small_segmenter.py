@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from harness import OptionError
 from harness.inference.weights import digest, explain_missing_file, load_weights, read_weights
-from harness_segmenters.segmenter_base import AUXILIARY, Segmenter, build_from_seed, require_side
+from harness_segmenters.segmenter_base import (
+    AUXILIARY,
+    Segmenter,
+    build_from_seed,
+    check_output_names,
+    require_side,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +85,7 @@ class SmallSegmenter(Segmenter):
                 f"{self._where}: class_names must name the classes of the checkpoint, in its order"
             )
         self.decoder, self.norm, self.context, self.auxiliary = decoder, norm, context, auxiliary
+        check_output_names(self._where, class_names)
         self.class_names: Sequence[str] = list(class_names or ())
         self.checkpoint = checkpoint
 
@@ -95,7 +102,7 @@ class SmallSegmenter(Segmenter):
         """Return the checkpoint's digest, if there is one."""
         return "" if self.checkpoint is None else f"sha256:{digest(self.checkpoint)}"
 
-    def build(self, classes: int) -> nn.Module:
+    def build_network(self, classes: int) -> nn.Module:
         """Return the network with new weights."""
         from harness_segmenters.small_network import SmallNetwork
 
@@ -112,7 +119,7 @@ class SmallSegmenter(Segmenter):
     def load(self, device: torch.device) -> None:
         """Build the network, in evaluation mode, with the checkpoint's weights or random ones."""
         self._device = device
-        module = build_from_seed(lambda: self.build(max(len(self.class_names), 1)), self._where)
+        module = build_from_seed(lambda: self.build_network(max(len(self.class_names), 1)), self._where)
         if self.checkpoint is not None:
             state = read_weights(self._where, self.checkpoint, module)
             load_weights(self._where, self.checkpoint, module, state)
@@ -123,9 +130,9 @@ class SmallSegmenter(Segmenter):
         """Draw weights from the seed for these classes; those of a checkpoint stay where classes don't decide them."""
         from harness_dense.new_predictors import copy_shared
 
-        module = build_from_seed(lambda: self.build(len(class_names)), self._where, seed)
+        module = build_from_seed(lambda: self.build_network(len(class_names)), self._where, seed)
         if self.checkpoint is not None:
-            copy_shared(self._module, module, self.build)
+            copy_shared(self._module, module, self.build_network)
         self.class_names = list(class_names)
         self._module = module.to(self._device).eval()
         self.remarks = ()

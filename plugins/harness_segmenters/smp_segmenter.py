@@ -17,7 +17,14 @@ from harness.inference.weights import (
     one_line,
     read_weights,
 )
-from harness_segmenters.segmenter_base import DEVIATION, MEAN, Segmenter, build_from_seed, normalise
+from harness_segmenters.segmenter_base import (
+    DEVIATION,
+    MEAN,
+    Segmenter,
+    build_from_seed,
+    check_output_names,
+    normalise,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +64,7 @@ class SmpSegmenter(Segmenter):
                 f"{self._where}: class_names must name the classes of the checkpoint, in its order"
             )
         self.decoder, self.encoder, self.encoder_weights = decoder, encoder, encoder_weights
+        check_output_names(self._where, class_names)
         self.class_names: Sequence[str] = list(class_names or ())
         self.checkpoint = checkpoint
 
@@ -80,7 +88,7 @@ class SmpSegmenter(Segmenter):
         weights = "" if self.checkpoint is None else f"sha256:{digest(self.checkpoint)} "
         return f"{weights}{PACKAGE} {here}"
 
-    def build(self, classes: int, encoder_weights: str | None = None) -> nn.Module:
+    def build_network(self, classes: int, encoder_weights: str | None = None) -> nn.Module:
         """Return the network with new weights. Raises OptionError for what smp does not know."""
         import segmentation_models_pytorch as smp
 
@@ -100,7 +108,9 @@ class SmpSegmenter(Segmenter):
         remedy = "get it on a machine with a network, or take encoder_weights = 'none'"
         named = None if self.encoder_weights == "none" or self.checkpoint else self.encoder_weights
         with explain_weights_download(self._where, remedy):
-            module = build_from_seed(lambda: self.build(max(len(self.class_names), 1), named), self._where)
+            module = build_from_seed(
+                lambda: self.build_network(max(len(self.class_names), 1), named), self._where
+            )
             self._mean, self._deviation = self._read_normalisation()
         if self.checkpoint is not None:
             state = read_weights(self._where, self.checkpoint, module)
@@ -125,9 +135,9 @@ class SmpSegmenter(Segmenter):
         """Draw a new decoder from the seed, or only new predictors for a checkpoint; the encoder stays if it is pretrained."""
         from harness_dense.new_predictors import copy_shared
 
-        module = build_from_seed(lambda: self.build(len(class_names)), self._where, seed)
+        module = build_from_seed(lambda: self.build_network(len(class_names)), self._where, seed)
         if self.checkpoint is not None:
-            copy_shared(self._module, module, self.build)
+            copy_shared(self._module, module, self.build_network)
         elif self.encoder_weights != "none":
             module.get_submodule("encoder").load_state_dict(
                 self._module.get_submodule("encoder").state_dict()

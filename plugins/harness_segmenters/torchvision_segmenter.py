@@ -21,6 +21,7 @@ from harness_segmenters.segmenter_base import (
     MEAN,
     Segmenter,
     build_from_seed,
+    check_output_names,
     normalise,
     resize_shorter,
 )
@@ -72,8 +73,7 @@ class TorchvisionSegmenter(Segmenter):
             raise OptionError(
                 f"{self._where}: class_names names the classes of a checkpoint; give checkpoint=FILE"
             )
-        if class_names == []:
-            raise OptionError(f"{self._where}: class_names has no names")
+        check_output_names(self._where, class_names)
         if side < 0 or auxiliary < 0:
             raise OptionError(
                 f"{self._where}: side and auxiliary must be at least 0, not {side} and {auxiliary}"
@@ -97,7 +97,7 @@ class TorchvisionSegmenter(Segmenter):
             return f"sha256:{digest(self.checkpoint)}"
         return f"torchvision {version('torchvision')}"
 
-    def build(self, classes: int) -> nn.Module:
+    def build_network(self, classes: int) -> nn.Module:
         """Return the network with new weights."""
         from torchvision.models import segmentation
 
@@ -116,17 +116,36 @@ class TorchvisionSegmenter(Segmenter):
         self._device = device
         entries = get_model_weights(self.name)
         self.class_names = self._given_names or [str(one) for one in entries["DEFAULT"].meta["categories"]]
-        module = build_from_seed(lambda: self.build(len(self.class_names)), self._where)
+        module = build_from_seed(lambda: self.build_network(len(self.class_names)), self._where)
         self._trained = self.checkpoint is not None or self.weights.lower() != UNTRAINED
         if self.checkpoint is not None:
             state = read_weights(self._where, self.checkpoint, module, self.weights_key, _coarse_head(module))
             self.remarks = list(state.remarks)
+            self._check_outputs(state)
             load_weights(self._where, self.checkpoint, module, _complete(state, module))
         elif self._trained:
             self._load_named(entries, module)
         else:
             self.remarks = ["its weights are random until it is trained"]
         self._module = module.to(device).eval()
+
+    def _check_outputs(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Raise OptionError for a checkpoint of more or fewer classes than there are names; remark what is assumed."""
+        from harness_dense.new_predictors import find_predictors
+
+        named = len(self.class_names)
+        outputs = {len(state[name]) for name in find_predictors(self.build_network) & set(state)}
+        if len(outputs) == 1 and (found := outputs.pop()) != named:
+            default = "" if self._given_names else ", VOC's by default"
+            raise OptionError(
+                f"{self._where}: checkpoint {self.checkpoint} has {found} classes, class_names {named}{default}: name "
+                "the checkpoint's, in the order of its outputs"
+            )
+        if self._given_names is None:
+            self.remarks = [
+                *self.remarks,
+                "the classes of the checkpoint are taken to be VOC's, in their order",
+            ]
 
     def _load_named(self, entries: Any, module: nn.Module) -> None:
         known = list(entries.__members__)
@@ -147,9 +166,9 @@ class TorchvisionSegmenter(Segmenter):
         """Take new predictors for these classes, drawn from the seed; the rest stays."""
         from harness_dense.new_predictors import copy_shared
 
-        module = build_from_seed(lambda: self.build(len(class_names)), self._where, seed)
+        module = build_from_seed(lambda: self.build_network(len(class_names)), self._where, seed)
         if self._trained:
-            copy_shared(self._module, module, self.build)
+            copy_shared(self._module, module, self.build_network)
         self.class_names = list(class_names)
         self._module = module.to(self._device).eval()
         self.remarks = ()

@@ -77,6 +77,7 @@ class SegmentationCell:
             classes=[*classes.names, *classes.places.tolist()],
         )  # fmt: skip
         seen = unpack_segmented(tree, split, classes.names)
+        self.check_counted(seen.evidence, tested.name)
         notes |= {"split": tested.name, "images_timed": len(seen.latencies), **note_regions(seen.evidence)}
         cost = describe_speed(seen.latencies, len(split), seen.seconds)
         if (module := ask(model, "module")) is not None:
@@ -140,6 +141,17 @@ class SegmentationCell:
             )
         notes = {"classes": len(kept), "background": counted, "classes_not_known": matched.missing}
         return CountedClasses(kept, truths, matched.places), notes
+
+    def check_counted(self, evidence: Segmentations, split: str) -> None:
+        """Remark on images of which no pixel counts. Raises DataError if none does in any."""
+        label, images = self.job.cell.dataset.label, len(evidence)
+        blank = images - int(evidence.sum_by_class()[1].any(axis=1).sum())
+        if blank == images:
+            raise DataError(
+                f"{label}: no pixel of the split '{split}' counts: none has a class that is measured"
+            )
+        if blank:
+            self.job.remark(f"{label}: no pixel counts in {blank} of {images} images")
 
     def list_samples(self, evidence: Segmentations) -> dict[str, Any]:
         """Return a row per image: its own mean IoU, the share of its pixels that is right, and how many count."""

@@ -66,6 +66,7 @@ def segment_split(
                 latencies += time_single_images(model.segment, images[: timed - len(latencies)], warm_up)
             logits, took = time_run(model.segment, images)
         seconds += took
+        check_logits(logits, images, len(classes.places), split.ids[row : row + len(images)])
         for one in logits:
             predicted, confidence = choose_classes(one, classes)
             name = split.ids[row]
@@ -87,8 +88,29 @@ def segment_split(
     for images in iterate_prepared(job, model, split, batch, shown):
         with autocast(job.device, job.precision):
             logits = model.segment(images)
+        check_logits(logits, images, len(classes.places), [split.ids[n] for n in shown[len(maps) :]])
         maps += [choose_classes(one, classes)[0].astype(np.uint8) for one in logits]
     return {**tree, "pictures": maps, "latencies": np.array(latencies), "seconds": np.array(seconds)}
+
+
+def check_logits(
+    logits: Sequence[torch.Tensor], images: Sequence[torch.Tensor], classes: int, names: Sequence[str]
+) -> None:
+    """Raise DataError, naming the sample, unless a model gave each image 3×H×W logits C×H×W of its C classes, none NaN."""
+    if len(logits) != len(images):
+        raise DataError(f"the model's segment returned {len(logits)} maps for {len(images)} images")
+    for one, image, name in zip(logits, images, names, strict=False):
+        wanted = (classes, *image.shape[-2:])
+        if tuple(one.shape) != wanted:
+            found, expected = ("×".join(map(str, shape)) for shape in (one.shape, wanted))
+            raise DataError(
+                f"sample '{name}': the model's segment returned {found}, expected {expected}: the logits of its "
+                f"{classes} class_names at the image's size"
+            )
+        if one.isnan().any():
+            raise DataError(
+                f"sample '{name}': the model's segment returned logits that are not numbers (NaN)"
+            )
 
 
 def choose_shown(evidence: Segmentations, count: int) -> dict[str, int]:

@@ -141,9 +141,7 @@ def test_a_model_that_resizes_in_prepare_is_told(
     model = GridDetector if methods else Bright
     monkeypatch.setattr(model, "prepare", lambda self, image: decode_only(image.resize((32, 32))))
     record, _ = run(models=["grid-detector" if methods else "bright"], methods=methods)
-    message = (
-        f"`prepare` of {model.__name__} makes 3×32×32 of an image of 3×[0-9]+×48: boxes and classes count in its own"
-    )
+    message = f"`prepare` of {model.__name__} makes 3×32×32 of an image of 3×[0-9]+×48: boxes and classes count in its own"
     assert re.search(message, str(record.reason))
 
 
@@ -199,7 +197,7 @@ def test_what_is_unclear_in_names_is_told() -> None:
     )
     assert "2 classes that differ in nothing but spelling ('Cat', 'cat')" in found.remarks[1]
     for twice in (["a=b", "A=c"], ["a=b", "c=B"]):
-        with pytest.raises(OptionError, match=r"detection: aliases has two entries for the .*class"):
+        with pytest.raises(OptionError, match=r"detection: aliases (has two entries for the|give two) class"):
             match_classes_by_name(["a"], ["b"], twice, where="detection")
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from harness import OptionError, has
+from harness import DataError, OptionError, has
 from harness_dense.contracts import SegmentsImages, TakesClassNames
 from harness_embedded.scene_splits import load_scene_images
 from harness_embedded.shapes import CLASSES
@@ -135,6 +135,13 @@ def test_a_threshold_only_adds_background(clip):
     assert torch.equal(low.argmax(dim=0) - 1, plain.argmax(dim=0))
     assert (high.argmax(dim=0) == 0).all()
     assert torch.equal(low[1:], plain)
+
+
+def test_a_background_alone_needs_words(clip):
+    with pytest.raises(DataError, match="no class but 'background'"):
+        load(clip, ["background"], threshold=0.5)
+    one = load(clip, ["background"], threshold=0.5, names=["background=sky"])
+    assert one.segment([draw(32, 32)])[0].shape == (1, 32, 32)
 
 
 def test_words_for_classes_and_remarks(clip):

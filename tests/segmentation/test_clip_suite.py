@@ -68,7 +68,7 @@ def files(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path) if isinstance(image, Image.Image) else path.write_text(image)
 
-    voc = ("VOCdevkit", "VOC2012")
+    voc = ("voc", "VOCdevkit", "VOC2012")
     save("a\n", *voc, "ImageSets", "Segmentation", "val.txt")
     save(pixels, *voc, "JPEGImages", "a.jpg")
     palette = Image.fromarray(labels % 21, "P")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,9 @@ import harness
 from harness import DataError, Masks, OptionError
 from harness_dense.pictures import VERMILION
 from harness_segmentation.protocol import Segmentation
-from harness_segmentation.segmenting import CountedClasses, choose_classes
+from harness_segmentation.segmenting import CountedClasses, check_logits, choose_classes
 from harness_segmentation.truths import read_classes
-from tests.segmentation.conftest import NAMES, Colours, PatchSet, Run
+from tests.segmentation.conftest import NAMES, Colours, Patches, PatchSet, Run
 
 
 def test_all_is_right_and_kept(run: Run) -> None:
@@ -82,12 +84,69 @@ def test_the_background_may_be_left_out(run: Run) -> None:
     assert record.metrics["pixel-accuracy"] == pytest.approx(record.notes["iou_by_class"]["red"]["share"])
 
 
+class PartlyBlank(PatchSet):
+    """Patches of which some images, from the first on, have no class that counts."""
+
+    def __init__(self, blank: int) -> None:
+        self.blank = blank
+
+    def load(self, split: str) -> Patches:
+        made = Patches(4)
+        made.targets[: self.blank] = [
+            Masks(semantic=np.full_like(one.semantic, 255)) for one in made.targets[: self.blank]
+        ]
+        return made
+
+
+def test_images_without_a_pixel_that_counts_are_told(run: Run) -> None:
+    harness.register("datasets", "partly-blank", PartlyBlank)
+    some, _ = run("a", datasets=[{"plugin": "partly-blank", "blank": 1}])
+    assert some.metrics["miou"] == 1
+    assert any("no pixel counts in 1 of 4 images" in text for text in some.remarks)
+    none, _ = run("b", datasets=[{"plugin": "partly-blank", "blank": 4}])
+    assert none.status == "failed"
+    assert "no pixel of the split 'test' counts" in none.reason
+
+
 def test_the_largest_of_several_outputs_counts() -> None:
     logits = torch.tensor([0.0, 2.0, 1.0]).view(3, 1, 1)
     classes = CountedClasses(["a", "b", "c"], np.arange(3, dtype=np.uint8), np.array([0, 1, 0]))
     predicted, confidence = choose_classes(logits, classes)
     assert predicted.item() == 1
     assert confidence.item() == pytest.approx(1 / (1 + np.exp(-1)))  # of 2 and 1; the class c is unknown
+
+
+@pytest.mark.parametrize(
+    ("logits", "message"),
+    [
+        ([torch.zeros(3, 4, 5)], "segment returned 1 maps for 2 images"),
+        ([torch.zeros(3, 4, 5), torch.zeros(2, 4, 5)], "sample 'b': .* returned 2×4×5, expected 3×4×5"),
+        ([torch.zeros(4, 4, 5)] * 2, "sample 'a': .* returned 4×4×5, expected 3×4×5"),
+        ([torch.zeros(3, 5, 4)] * 2, "sample 'a': .* returned 3×5×4, expected 3×4×5"),
+        ([torch.full((3, 4, 5), torch.nan)] * 2, "sample 'a': .* not numbers"),
+    ],
+)
+def test_what_is_no_logits_of_the_images_is_refused(logits: list[torch.Tensor], message: str) -> None:
+    images = [torch.zeros(3, 4, 5)] * 2
+    check_logits([torch.zeros(3, 4, 5)] * 2, images, 3, ["a", "b"])
+    with pytest.raises(DataError, match=message):
+        check_logits(logits, images, 3, ["a", "b"])
+
+
+class Forgetful(Colours):
+    """Says nothing of the last image of a batch."""
+
+    def segment(self, images: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        found = super().segment(images)
+        return found[:-1] if len(found) > 1 else found
+
+
+def test_a_model_that_forgets_an_image_fails(run: Run) -> None:
+    """Its answers would be those of other images from there on."""
+    harness.register("models", "forgetful", Forgetful)
+    record, _ = run(models=["forgetful"], protocol={"batch": 3})
+    assert record.status == "failed"
+    assert "2 maps for 3 images" in record.reason
 
 
 def test_pictures_are_of_the_worst_and_of_typical_images_and_show_what_is_wrong(run: Run) -> None:

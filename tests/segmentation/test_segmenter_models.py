@@ -76,7 +76,7 @@ def test_torchvision_from_a_checkpoint(tmp_path: Path) -> None:
     model = TorchvisionSegmenter("lraspp_mobilenet_v3_large", checkpoint=tmp_path / "w.safetensors", side=64)
     assert model.unavailable() is None
     model.load(CPU)
-    assert not list(model.remarks)
+    assert list(model.remarks) == ["the classes of the checkpoint are taken to be VOC's, in their order"]
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.module.state_dict().items())
     check_learning(model, {"out"})
 
@@ -96,7 +96,9 @@ def test_torchvision_learns_with_its_coarse_output() -> None:
 
 def test_a_checkpoint_without_the_coarse_output_is_taken(tmp_path: Path) -> None:
     model = TorchvisionSegmenter("deeplabv3_mobilenet_v3_large", weights="none")
-    state = {n: t for n, t in model.build(2).state_dict().items() if not n.startswith("aux_classifier")}
+    state = {
+        n: t for n, t in model.build_network(2).state_dict().items() if not n.startswith("aux_classifier")
+    }
     save_file(state, tmp_path / "w.safetensors")
     given = TorchvisionSegmenter(
         "deeplabv3_mobilenet_v3_large", checkpoint=tmp_path / "w.safetensors", class_names=["a", "b"]
@@ -112,6 +114,22 @@ def test_images_are_resized_as_torchvision_does() -> None:
     for size in ((40, 57), (57, 40), (50, 50)):
         image = draw_images(size)[0][None]
         torch.testing.assert_close(resize_shorter(image, 52), resize(image, [52], antialias=True))
+    for side, size in ((512, (49, 49)), (520, (30, 54)), (520, (54, 30))):  # products that rounding decides
+        image = torch.zeros(1, 3, *size)
+        assert resize_shorter(image, side).shape == resize(image, [side], antialias=True).shape
+
+
+def test_a_checkpoint_of_other_classes_is_told(tmp_path: Path) -> None:
+    made = TorchvisionSegmenter("lraspp_mobilenet_v3_large", weights="none").build_network(3)
+    save_file(made.state_dict(), tmp_path / "w.safetensors")
+    whole = {"name": "lraspp_mobilenet_v3_large", "checkpoint": tmp_path / "w.safetensors"}
+    with pytest.raises(OptionError, match=r"w.safetensors has 3 classes, class_names 21, VOC's by default"):
+        TorchvisionSegmenter(**whole).load(CPU)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"w.safetensors has 3 classes, class_names 2: name"):
+        TorchvisionSegmenter(**whole, class_names=["a", "b"]).load(CPU)  # type: ignore[arg-type]
+    for kind, more in ((TorchvisionSegmenter, whole), (SmallSegmenter, {"checkpoint": whole["checkpoint"]})):
+        with pytest.raises(OptionError, match="class_names has 'b' twice"):
+            kind(**more, class_names=["a", "b", "b"])  # type: ignore[arg-type]
 
 
 def test_torchvision_has_the_published_sizes() -> None:
@@ -123,7 +141,7 @@ def test_torchvision_has_the_published_sizes() -> None:
     assert set(counts) <= set(ARCHITECTURES)
     for name, count in counts.items():
         with torch.device("meta"):
-            network = TorchvisionSegmenter(name).build(21)
+            network = TorchvisionSegmenter(name).build_network(21)
         assert sum(p.numel() for p in network.parameters()) == count
 
 
@@ -184,6 +202,41 @@ def test_hf(folder: Path) -> None:
     (expected,) = processor.post_process_semantic_segmentation(outputs, [(40, 56)])
     assert torch.equal(model.segment([image])[0].argmax(0), expected)
     check_learning(model, {"out"})
+
+
+def test_hf_prepares_alike_in_training(folder: Path, tmp_path: Path) -> None:
+    """MobileViT's preparation swaps the channels and has no normalisation."""
+    import shutil
+
+    import transformers
+
+    shutil.copytree(folder, tmp_path / "m")
+    swapping = transformers.MobileViTImageProcessor(do_center_crop=False, size={"shortest_edge": 32})
+    swapping.save_pretrained(tmp_path / "m")
+    model = HfSegmenter(str(tmp_path / "m"))
+    model.load(CPU)
+    seen: list[torch.Tensor] = []
+    model.module.register_forward_pre_hook(
+        lambda module, given, named: seen.append(named["pixel_values"]), with_kwargs=True
+    )
+    (image,) = draw_images((32, 48))
+    model.segment([image])
+    model.losses([image], [torch.zeros(32, 48, dtype=torch.long)])
+    torch.testing.assert_close(seen[1], image.flip(0)[None])
+    torch.testing.assert_close(seen[0], seen[1], atol=1e-2, rtol=0)
+
+
+def test_hf_refuses_labels_with_gaps(folder: Path, tmp_path: Path) -> None:
+    """Which output is which label is not known then; by order, sky was the output of wall."""
+    import json
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    config |= {"id2label": {"1": "wall", "2": "sky"}, "label2id": {"wall": 1, "sky": 2}}
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(OptionError, match=r"numbers 2 labels 1 to 2, its outputs are 0 to 1"):
+        HfSegmenter(str(tmp_path / "m")).load(CPU)
 
 
 def test_hf_refuses_what_moves_pixels(folder: Path, tmp_path: Path) -> None:

@@ -67,6 +67,12 @@ def test_a_killed_training_continues_to_the_same_record(
     assert not any("random weights" in text for text in found.remarks)
 
 
+def test_a_batch_of_one_value_per_channel_is_explained(run: Run) -> None:
+    record, _ = run(models=[SMALL], methods=[TRAINING | {"batch": 1, "crop": 4}])
+    assert record.status == "failed"
+    assert "batch norm needs more than one value per channel, and a batch of 1 image of" in record.reason
+
+
 def test_a_short_training_finds_something(run: Run) -> None:
     longer = TRAINING | {
         "steps": 60,
@@ -219,6 +225,7 @@ def test_the_recipe_is_that_of_torchvisions_reference() -> None:
         ({"flip": 2.0}, "flip must be from 0 to 1"),
         ({"rate": 0.0}, "rate must be above 0"),
         ({"scales": [2.0, 1.0]}, "a smallest and a largest factor"),
+        ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
         ({"gaps": -1.0}, "gaps must be at least 0"),
         ({"steps": 0}, "steps must be at least 1"),
     ],

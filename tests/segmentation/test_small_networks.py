@@ -144,7 +144,7 @@ SEGNET = {
 )
 def test_published_sizes(options: dict[str, object], classes: int, count: int) -> None:
     with torch.device("meta"):
-        network = SmallSegmenter(auxiliary=0, **options).build(classes)  # type: ignore[arg-type]
+        network = SmallSegmenter(auxiliary=0, **options).build_network(classes)  # type: ignore[arg-type]
     assert sum(p.numel() for p in network.parameters()) == count
 
 
