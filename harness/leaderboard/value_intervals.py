@@ -189,8 +189,9 @@ def _resample(
     none = "one seed, and no values by sample are kept"
     if store is not None and (draws := read_resamples(id, metric, facts, store)) is not None:
         kept = resampled_interval(draws.value, draws.values, len(draws.ids), spec.level)
-        plugin = metrics(metric) if metrics is not None else None
-        return "it is not defined on every resampled set" if kept is None else _clip(kept, plugin)
+        if kept is None:
+            return "too few samples" if len(draws.ids) < 2 else "it is not defined on every resampled set"
+        return _clip(kept, metrics(metric) if metrics is not None else None)
     plugin = metrics(metric) if metrics is not None and store is not None else None
     compute = ask(plugin, "from_samples")
     if compute is None or store is None:

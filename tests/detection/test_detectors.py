@@ -151,7 +151,7 @@ def test_a_checkpoint_keeps_what_classes_do_not_decide(tmp_path: Path) -> None:
     same = {name for name in old if torch.equal(old[name], new[name])}
     assert (
         set(old) - same
-        == find_predictors(lambda count: again.build(count + 1))
+        == find_predictors(lambda count: again.build_network(count + 1))
         == {"predict.weight", "predict.bias"}
     )
     with pytest.raises(OptionError, match="class_names must name"):
