@@ -66,7 +66,8 @@ class BlockScores:
 
     Without `rescale` blocks are float32, with the bound (D + 4)·2⁻²⁴·‖q‖·max‖g‖ of their error, which holds for any
     order of summation (Higham 2002, section 3.1) inside `full_precision`. With it, or where float32 overflows, blocks
-    are float64, and `exact` is true. `tolerance`: N float64, by how much scores of a query may differ and be equal.
+    are float64, and `exact` is true. Blocks have at most `height` queries. `tolerance`: N float64, by how much scores
+    of a query may differ and be equal.
 
     Raises DataError if the shapes do not fit, or for NaN and infinite values.
     """
@@ -78,7 +79,9 @@ class BlockScores:
         rescale: Rescale | None = None,
         memory: int = MEMORY,
         device: torch.device | str | None = None,
+        height: int = _ROWS,
     ) -> None:
+        self._height = height
         device = torch.device(device) if device is not None else queries.device
         # float64 does not exist on Apple's GPUs
         self.device = torch.device("cpu") if device.type == "mps" else device
@@ -101,7 +104,7 @@ class BlockScores:
     @property
     def block_shape(self) -> tuple[int, int]:
         """The most queries and candidates of a block. The results of a search do not depend on it."""
-        height = min(len(self.queries), _ROWS)
+        height = min(len(self.queries), self._height)
         # scores and what marks some of them, in float64 at worst; the candidates' embeddings in both types
         width = self.memory // (height * (4 + 4 * 8) + self.queries.shape[1] * (4 + 8))
         if self.device.type == "cpu":

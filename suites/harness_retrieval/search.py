@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 CROWDED = 64
 """One candidate in so many near a level's score makes a query's block worth a product in float64."""
+FIRST_QUERIES = 1024
+"""Queries of a block when first candidates are searched: so many that products take all the time."""
 Ties = Literal["expected", "id"]
 Engine = Literal["torch", "faiss"]
 
@@ -225,7 +227,8 @@ def top_k(
         raise OptionError(f"top_k: engine must be torch or faiss, found {engine!r}")
     if engine == "faiss" and rescale is not None:
         raise OptionError("top_k: faiss compares inner products; for rescaled scores take the engine 'torch'")
-    scores = BlockScores(queries, gallery, rescale, memory, "cpu" if engine == "faiss" else device)
+    where = "cpu" if engine == "faiss" else device
+    scores = BlockScores(queries, gallery, rescale, memory, where, height=FIRST_QUERIES)
     find = find_first_by_faiss if engine == "faiss" else find_first
     with full_precision(scores.device):
         found, ids = find(scores, min(k, len(gallery)))
