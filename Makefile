@@ -12,7 +12,7 @@ SUITES := $(QUICK) training training-layers mllm retrieval retrieval-choices att
 
 quickstart: $(VENV)/.ready
 	@$(HARNESS) run $(addsuffix @quick,$(QUICK)) --report results/report.html
-	@echo "all of the embedded suites, some 12 minutes on two cores: make suites"
+	@echo "all of the embedded suites, some 15 minutes on two cores: make suites"
 
 suites: $(VENV)/.ready
 	$(HARNESS) run $(SUITES) --report results/report.html
