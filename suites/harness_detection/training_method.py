@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness import OptionError
 from harness_dense.contracts import LearnsToDetect
@@ -36,6 +36,7 @@ class DetectorTraining(TrainsOnSplit):
 
     needs = (LearnsToDetect,)
     operational = ("checkpoint_every",)
+    smallest: ClassVar = {"steps": 4, "batch": 4, "checkpoint_every": 2}
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness import OptionError
 from harness_dense.contracts import LearnsToSegment
@@ -42,6 +42,7 @@ class SegmenterTraining(TrainsOnSplit):
 
     needs = (LearnsToSegment,)
     operational = ("checkpoint_every",)
+    smallest: ClassVar = {"steps": 4, "batch": 4, "side": 0, "crop": 0, "checkpoint_every": 2}
 
     def __init__(
         self,

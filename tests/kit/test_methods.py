@@ -19,6 +19,7 @@ SHORT: Mapping[str, Mapping[str, Any]] = {
     "coop": {"epochs": 3, "length": 2},
     "cyclegan": {},
     "descriptions": {"path": "{files}/descriptions.json"},
+    "detector-training": {"steps": 4, "batch": 4, "checkpoint_every": 2},
     "gan": {"loss": "hinge"},
     "ipo": {"steps": 3},
     "ivlp": {"epochs": 2},
@@ -26,6 +27,7 @@ SHORT: Mapping[str, Mapping[str, Any]] = {
     "maple": {"epochs": 2},
     "prograd": {"epochs": 3, "length": 2},
     "promptsrc": {"epochs": 2},
+    "segmenter-training": {"steps": 4, "batch": 4, "side": 0, "crop": 0, "checkpoint_every": 2},
     "tip-adapter-f": {"epochs": 2},
 }
 

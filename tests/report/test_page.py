@@ -449,7 +449,7 @@ def test_predictions_of_any_kind_leave_the_page(written):
     assert [len(e["rows"]) for e in found] == [4, 4, 4, 4, 0]
     problems = [e["text"] for e in page.all("p") if e["attrs"].get("class") == "problem"]
     assert [p for p in problems if "JavaScript" not in p] == [
-        "no record has per-sample targets and predictions as class numbers"
+        "no record has per-sample targets and predictions as class numbers, or counts of them"
     ]
 
 
