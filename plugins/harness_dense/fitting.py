@@ -13,6 +13,7 @@ import numpy as np
 
 from harness import DataError, Job, Sample, Split, derive_seed
 from harness.contract.declared import ask
+from harness_dense.prepared_images import take_whole
 
 if TYPE_CHECKING:
     import torch
@@ -132,7 +133,7 @@ def _train(
     seed = derive_seed("training", clean.cell.dataset.identity, job.cell.seed)
     recipe = method.build_recipe(len(split), job.precision)
     source = Pipeline(
-        split, prepare, device=job.device, workers=job.workers, collate=list, take=_take_whole, seed=seed
+        split, prepare, device=job.device, workers=job.workers, collate=list, take=take_whole, seed=seed
     )
 
     def objective(batch: Batch, step: int) -> torch.Tensor:
@@ -167,7 +168,3 @@ def _explain_batch_norm(label: str, images: int) -> Iterator[None]:
             f"{label}: batch norm needs more than one value per channel, and a batch of {images} image"
             f"{'s' * (images != 1)} of this size has one: larger batches (and enough training images), or larger images"
         ) from error
-
-
-def _take_whole(sample: Sample) -> Sample:
-    return sample

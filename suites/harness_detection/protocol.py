@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from harness import Dataset, Job, Result
-from harness.inference.splits import find_test_split
+from harness import Job, Result
 from harness_dense.contracts import DetectsObjects
 from harness_dense.detections import Detections
+from harness_dense.protocol_base import TrainsAndTests
 from harness_detection.detection_options import DetectionOptions
 from harness_detection.training_method import DetectorTraining
 
 
-class Detection(DetectionOptions):
+class Detection(TrainsAndTests, DetectionOptions):
     """Finds the objects in a data set's images with a model, as it is or trained before by the method `detector-training`.
 
     Times are of single images and hold everything after decoding: resizing, the network, non-maximum suppression.
@@ -33,19 +32,10 @@ class Detection(DetectionOptions):
     needs = (DetectsObjects,)
     target_kinds = ("boxes",)
     provides = (Detections,)
-    axes = ()
-    own_numbers = (
-        "latency_ms", "latency_p95_ms", "images_per_second", "parameters", "training_seconds", "steps",
-    )  # fmt: skip
+    protocol = "detection"
+    training = "detector-training"
+    training_class = DetectorTraining
     operational = ("batch", "pictures")
-    directions: ClassVar[Mapping[str, bool]] = {}
-    titles: ClassVar = {
-        "latency_ms": "Time per image (ms)",
-        "latency_p95_ms": "Time per image, 95th percentile (ms)",
-        "images_per_second": "Images per second",
-        "training_seconds": "Training time (s)",
-        "steps": "Steps",
-    }
     smallest: ClassVar = {
         "timed": 1,
         "pictures": 1,
@@ -56,24 +46,6 @@ class Detection(DetectionOptions):
             "metrics": ["coco-ap"],
         },
     }
-
-    def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
-        """Return why this model can't be trained or evaluated on this data set, or None."""
-        if method is not None and not isinstance(method, DetectorTraining):
-            return "the protocol 'detection' takes the method detector-training, or none"
-        found = find_test_split(dataset.splits, self.split)
-        if found.refusal:
-            return found.refusal
-        if method is None:
-            if getattr(model, "needs_training", False):
-                return "the model has learned nothing: train it (methods = ['detector-training'])"
-            return None
-        return method.find_split(dataset.splits).refusal or method.find_leak(dataset, str(found.name))
-
-    def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
-        """Return the assumption about the split to test on."""
-        remark = find_test_split(dataset.splits, self.split).remark
-        return [remark] if remark else []
 
     def run(self, job: Job) -> Result:
         """Train, find and measure."""

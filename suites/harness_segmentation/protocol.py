@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from harness import Dataset, Job, Result
-from harness.inference.splits import find_test_split
+from harness import Job, Result
 from harness_dense.contracts import SegmentsImages
+from harness_dense.protocol_base import TrainsAndTests
 from harness_dense.segmentations import Segmentations
 from harness_segmentation.segmentation_options import SegmentationOptions
 from harness_segmentation.training_method import SegmenterTraining
 
 
-class Segmentation(SegmentationOptions):
+class Segmentation(TrainsAndTests, SegmentationOptions):
     """Segments a data set's images with a model, as it is or trained before by the method `segmenter-training`.
 
     Classes are measured at the stored image's size. Times are of single images and hold everything after decoding:
@@ -33,19 +32,10 @@ class Segmentation(SegmentationOptions):
     needs = (SegmentsImages,)
     target_kinds = ("masks",)
     provides = (Segmentations,)
-    axes = ()
-    own_numbers = (
-        "latency_ms", "latency_p95_ms", "images_per_second", "parameters", "training_seconds", "steps",
-    )  # fmt: skip
+    protocol = "segmentation"
+    training = "segmenter-training"
+    training_class = SegmenterTraining
     operational = ("batch",)
-    directions: ClassVar[Mapping[str, bool]] = {}
-    titles: ClassVar = {
-        "latency_ms": "Time per image (ms)",
-        "latency_p95_ms": "Time per image, 95th percentile (ms)",
-        "images_per_second": "Images per second",
-        "training_seconds": "Training time (s)",
-        "steps": "Steps",
-    }
     smallest: ClassVar = {
         "timed": 1,
         "pictures": 1,
@@ -65,24 +55,6 @@ class Segmentation(SegmentationOptions):
             "metrics": ["miou"],
         },
     }
-
-    def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
-        """Return why this model can't be trained or evaluated on this data set, or None."""
-        if method is not None and not isinstance(method, SegmenterTraining):
-            return "the protocol 'segmentation' takes the method segmenter-training, or none"
-        found = find_test_split(dataset.splits, self.split)
-        if found.refusal:
-            return found.refusal
-        if method is None:
-            if getattr(model, "needs_training", False):
-                return "the model has learned nothing: train it (methods = ['segmenter-training'])"
-            return None
-        return method.find_split(dataset.splits).refusal or method.find_leak(dataset, str(found.name))
-
-    def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
-        """Return the assumption about the split to test on."""
-        remark = find_test_split(dataset.splits, self.split).remark
-        return [remark] if remark else []
 
     def run(self, job: Job) -> Result:
         """Train, segment and measure."""
